@@ -1,0 +1,77 @@
+# `make demo` and `make test` need Python >= 3.11 and nothing else. They make two environments:
+#   .venv                 the built wheel, and every tool that a developer needs
+#   .venv-tflite-runtime  the built wheel with LiteRT's ancestor and numpy 1, as on old systems
+# Both are kept current by scripts/environment.py: after an edit, just run make again.
+
+# Choices, as in: make test-wheel ARGS="tests/test_packets.py -k truncated"
+#   ARGS       more arguments for pytest
+#   WORKERS    pytest processes beside the main one; live tests are steadier with none
+#   PYTHON     the Python to use, PYTHON311 the one for tflite-runtime; else they are looked for
+WORKERS ?= 0
+
+# Two BLAS threads on a busy machine are many times slower than one.
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+export MKL_NUM_THREADS = 1
+# What is tested is the installed wheel, never the source tree.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check test-wheel test-tflite-runtime bench lab evaluate format clean \
+	venv venv-tflite-runtime
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
+
+demo: venv ## a broker, a home and five attacks, live
+	.venv/bin/mqtt-ids demo
+
+test: check test-wheel test-tflite-runtime ## everything that CI runs
+
+check: venv ## lint, format and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test-wheel: venv ## the tests, on the built wheel
+	MQTT_IDS_RUNTIME=ai-edge-litert .venv/bin/pytest -n $(WORKERS) $(ARGS)
+
+test-tflite-runtime: venv-tflite-runtime ## the demo and the model's tests, under tflite-runtime
+	@if [ -e .venv-tflite-runtime/made-of ]; then set -ex; \
+		.venv-tflite-runtime/bin/mqtt-ids demo; \
+		MQTT_IDS_RUNTIME=tflite-runtime .venv-tflite-runtime/bin/pytest -m runtime; \
+	fi
+
+bench: venv ## measure speeds and sizes
+	.venv/bin/python bench/run.py
+
+lab: venv ## train the shipped model anew, from its seed
+	.venv/bin/python -m mqtt_ids.lab.train
+
+evaluate: venv ## write the detection report
+	.venv/bin/mqtt-ids evaluate
+
+format: venv ## mend what lint and format can mend
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+clean: ## remove the environments and what tools left behind
+	rm -rf .venv .venv.lock .venv-tflite-runtime .venv-tflite-runtime.lock dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find agent plugin model tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@python=$$(scripts/find-python 3.11) && "$$python" scripts/environment.py .venv --extras dev
+
+# tflite-runtime has no wheel past Python 3.11. Without such a Python this part is left out, with a
+# word; in CI (MQTT_IDS_STRICT=1) that is a failure.
+venv-tflite-runtime:
+	@if python=$$(PYTHON=$(PYTHON311) scripts/find-python 3.11 3.11); then \
+		"$$python" scripts/environment.py .venv-tflite-runtime \
+			--extras test,tflite-runtime --without ai-edge-litert; \
+	else \
+		rm -rf .venv-tflite-runtime; \
+		echo "SKIPPED: the tests under tflite-runtime need Python 3.11" >&2; \
+		[ "$$MQTT_IDS_STRICT" != 1 ]; \
+	fi

@@ -1,0 +1,261 @@
+"""The commands `mqtt-ids` and `mqtt-ids-agent`.
+
+Exit codes: 0 fine, 1 something was found, 2 usage or configuration, with one line on standard
+error. What only some commands need (the broker, numpy) is loaded by these: `mqtt-ids status` is
+quick.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from mqtt_ids import control
+from mqtt_ids import readers as read
+from mqtt_ids.agent_command import CONTEXT, agent, reading
+from mqtt_ids.errors import ControlError, IdsError, StateError
+from mqtt_ids.policy import HandleKind
+from mqtt_ids.settings import Settings
+from mqtt_ids.show import show_client_list, show_incident, show_incident_list, show_status
+from mqtt_ids.store import FILE, Store
+from mqtt_ids.tables import line, safe, table
+
+DEBUG = "MQTT_IDS_DEBUG"  # set to 1: a fault shows its traceback
+USAGE = 2
+KINDS: dict[str, HandleKind] = {
+    "address": "address",
+    "client": "client_id",
+    "user": "username",
+}
+
+_state = click.option(
+    "--state",
+    "state",
+    type=click.Path(path_type=Path),
+    envvar="MQTT_IDS_STATE",
+    default=Settings().state_dir,
+    show_default=True,
+    help="State folder of the running agent.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_handle = click.argument("kind", type=click.Choice(list(KINDS)))
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="mqtt-ids", message="%(prog)s %(version)s")
+def ids() -> None:
+    """Watch over an MQTT broker, and command the agent that does.
+
+    \b
+    See it work, with a home and five attacks of its own:
+      mqtt-ids demo
+    Ask the agent that runs (start one with mqtt-ids-agent):
+      mqtt-ids status
+      mqtt-ids incidents
+      mqtt-ids clients --json
+    Keep somebody out, and let him in again:
+      mqtt-ids ban address 192.168.1.66 --for 1h
+      mqtt-ids unban address 192.168.1.66
+    """  # noqa: D301 - \b is click's, and no escape for a reader
+
+
+@ids.command()
+@_state
+@_json
+def status(state: Path, *, as_json: bool) -> None:
+    """Show how the agent is, its bans, and what it did last."""
+    result = control.ask(state, control.Status())
+    _json_or(as_json, result, show_status)
+
+
+@ids.command()
+@_state
+@_json
+def clients(state: Path, *, as_json: bool) -> None:
+    """List the clients that the agent knows, with its verdict on each."""
+    result = control.ask(state, control.Clients())
+    _json_or(as_json, result, show_client_list)
+
+
+@ids.command()
+@click.argument("incident", metavar="[ID]", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@_state
+@_json
+def incidents(incident: str | None, limit: int, state: Path, *, as_json: bool) -> None:
+    """List the newest incidents, or show one with its reasons.
+
+    \b
+      mqtt-ids incidents
+      mqtt-ids incidents 01JDK3V8Q2M4
+      mqtt-ids incidents --json | jq '.[] | select(.active)'
+    """  # noqa: D301 - as above
+    result = control.ask(state, control.Incidents(id=incident, limit=limit))
+    _json_or(as_json, result, show_incident_list if incident is None else show_incident)
+
+
+@ids.command()
+@_handle
+@click.argument("value")
+@click.option(
+    "--for",
+    "seconds",
+    callback=reading(read.seconds),
+    metavar="DURATION",
+    help="How long: 30s, 10m, 24h, 7d. By default as long as protect.ban says.",
+)
+@click.option("--why", default="by hand", help="A word for the log.")
+@_state
+def ban(kind: str, value: str, seconds: float | None, why: str, state: Path) -> None:
+    """Cut somebody off and keep him out for a while.
+
+    By address, client (id) or user (name); whatever is allow-listed: a person has decided.
+
+    \b
+      mqtt-ids ban address 192.168.1.66 --for 1h
+      mqtt-ids ban client porch-cam --why "sold it"
+    """  # noqa: D301 - as above
+    request = control.Impose(KINDS[kind], value, seconds, why)
+    result = control.ask(state, request)
+    line(f"banned {kind} {value} for {read.spell(result['seconds'])}")
+
+
+@ids.command()
+@_handle
+@click.argument("value")
+@_state
+def unban(kind: str, value: str, state: Path) -> None:
+    """Lift one ban. The same incident does not bring it back."""
+    control.ask(state, control.Lift(KINDS[kind], value))
+    line(f"lifted the ban on {kind} {value}")
+
+
+@ids.command()
+@_state
+def release(state: Path) -> None:
+    """Lift all bans and clear our retained topics.
+
+    Where no agent runs, the bans that the last one stored are lifted, for the next one.
+    """
+    try:
+        lifted = control.ask(state, control.Release())["lifted"]
+    except ControlError as error:
+        lifted = _release_stored(state)
+        if lifted is None:
+            raise error from None
+        line("no agent runs; its stored bans are lifted")
+    line(f"lifted {lifted} ban{'' if lifted == 1 else 's'}")
+
+
+@ids.command()
+@click.option("--model", "name", default="default", show_default=True, help="default, or a folder.")
+@_json
+def model(name: str, *, as_json: bool) -> None:
+    """Show the model's card: its layers, its thresholds and the features it looks at."""
+    from mqtt_ids.feature_table import FEATURES  # noqa: PLC0415 - loads numpy
+    from mqtt_ids.models import open_model  # noqa: PLC0415 - loads numpy
+
+    opened = open_model(name)
+    card = opened.card
+    if as_json:
+        _print_json({**msgspec.to_builtins(card), "golden": len(card.golden.scores)})
+        return
+    line(f"layers      {'-'.join(map(str, card.layers))}, scored by {opened.scorer.runtime}")
+    for mask, values in card.thresholds.items():
+        each = ", ".join(f"{kind} {value:.4g}" for kind, value in sorted(values.items()))
+        line(f"threshold   {mask}: {each}")
+    for fact, value in card.trained.items():
+        line(f"trained     {fact}: {value}")
+    rows = [(one.name, one.role.value, one.unit, one.why) for one in FEATURES]
+    table(("FEATURE", "OF", "UNIT", "WHY"), rows, "no features")
+
+
+@ids.command()
+def demo() -> int:
+    """Run a broker, a home and five attacks, and show what is found. Takes 90 seconds."""
+    from mqtt_ids.demo import demo as run_demo  # noqa: PLC0415 - loads the broker
+
+    return run_demo()
+
+
+def main() -> None:
+    """The command `mqtt-ids`."""
+    sys.exit(run(ids, "mqtt-ids", sys.argv[1:]))
+
+
+def agent_main() -> None:
+    """The command `mqtt-ids-agent`."""
+    sys.exit(run(agent, "mqtt-ids-agent", sys.argv[1:]))
+
+
+def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
+    """Run a command; its exit code. What goes wrong is one line on standard error."""
+    try:
+        code = command.main(list(arguments), prog_name=name, standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except SystemExit:  # click's answer to a reader that went away: `mqtt-ids clients | head`
+        return 0
+    except Exception as error:
+        if os.environ.get(DEBUG) == "1":
+            raise
+        click.echo(_complaint(name, error), err=True)
+        return USAGE
+    return code if isinstance(code, int) else 0
+
+
+def _complaint(name: str, error: Exception) -> str:
+    """What went wrong, in one line; help for who gave no command at all."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
+    if isinstance(error, click.ClickException):
+        message = error.format_message()
+    elif isinstance(error, IdsError) or _is_model_error(error):
+        message = str(error)
+    else:
+        fault = f"{type(error).__name__}: {error}"
+        message = f"a fault of ours: {fault} ({DEBUG}=1 shows where)"
+    return f"{name}: {safe(' '.join(message.split()))}"
+
+
+def _is_model_error(error: Exception) -> bool:
+    from mqtt_ids_model import ModelError  # noqa: PLC0415 - loads numpy
+
+    return isinstance(error, ModelError)
+
+
+def _release_stored(folder: Path) -> int | None:
+    """Lift the bans in a state folder that no agent uses; how many. None where there is none."""
+    if not (folder / FILE).exists():
+        return None
+    store = Store(folder, incidents_kept=Settings().limits.incidents_kept)
+    store.open()
+    try:
+        bans = store.bans()
+        for ban in bans:
+            store.drop_ban(ban.handle, urgent=True)
+    finally:
+        store.close()
+    if store.failures:
+        raise StateError(f"{folder}: cannot be written; its bans are still there")
+    return len(bans)
+
+
+def _complain(name: str, message: str) -> int:
+    click.echo(f"{name}: {safe(' '.join(message.split()))}", err=True)
+    return USAGE
+
+
+def _json_or(as_json: bool, result: Any, show: Callable[[Any], None]) -> None:  # noqa: ANN401, FBT001 - JSON
+    if as_json:
+        _print_json(result)
+    else:
+        show(result)
+
+
+def _print_json(result: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())

@@ -1,0 +1,64 @@
+"""What the engine needs of a detector, and what a detector tells of a client."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mqtt_ids.alerts import Alert
+from mqtt_ids.events import AnyEvent
+from mqtt_ids.policy import Neighbours
+
+
+class ClientView(Protocol):
+    """What a detector tells of one client. Times are on the sensor's clock."""
+
+    @property
+    def client_id(self) -> str:
+        """Its client id."""
+
+    @property
+    def address(self) -> str | None:
+        """Where it is, or was last."""
+
+    @property
+    def username(self) -> str | None:
+        """By which user name it was accepted."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected now."""
+
+    @property
+    def since(self) -> float:
+        """When it was first seen, or came back."""
+
+    @property
+    def last(self) -> float:
+        """When it last did something."""
+
+    @property
+    def verdict(self) -> str:
+        """calm, odd or attack."""
+
+    @property
+    def score(self) -> float | None:
+        """Its last reconstruction error; None before the first."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether it has a normal of its own."""
+
+
+class Detecting(Protocol):
+    """What the engine needs of a detector."""
+
+    def feed(self, event: AnyEvent) -> None:
+        """Take in one event. O(1)."""
+
+    def tick(self, now: float) -> list[Alert]:
+        """Judge everybody at `now`, and tell what has changed."""
+
+    def clients(self) -> Sequence[ClientView]:
+        """All clients that are known."""
+
+    def neighbours(self, incident_id: str) -> Neighbours:
+        """The calm clients near an incident."""

@@ -1,0 +1,198 @@
+"""From fading counters to vectors: scale, compare with the subject's own normal, mask.
+
+Each feature is near 0..1 for homes. Beyond its cap it goes on as the square root of how many
+caps it is (at most `FURTHEST`), so that the reconstruction error grows with the attack; the
+network itself sees it clipped to 1.
+"""
+
+import math
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mqtt_ids.counters import Client, Gauge, Host
+from mqtt_ids.events import Sees
+from mqtt_ids.feature_table import FEATURES, Feature, Role, Shape
+from mqtt_ids.windows import HALF_LIVES, Floats, weight
+
+FURTHEST: Final = 30.0  # the most that one feature can be, in caps' square roots
+LEAST_UNLIKE: Final = 0.45  # being quieter than usual is no attack
+MASKED: Final = 0.5  # what the network sees where nothing can be seen
+OLD: Final = 86_400.0  # seconds after which a subject is of full age
+
+_UNLIKE_SLOPE = 0.5 * 2.5 / math.log(1e4)
+_COUNT_DAMP = 1.0  # events: one more or less says little
+_SIZE_DAMP = 20.0  # bytes
+_SHARE_DAMP = 1.0  # publishes
+_FEWEST_PUBLISHES = 0.5  # below this a mean per publish fades towards zero
+
+
+class Vectors(msgspec.Struct, frozen=True, kw_only=True):
+    """Vectors of subjects of one role: n rows, one column per feature of the whole table.
+
+    `x` is scaled and unclipped; `seen` is 1 where a feature is seen and earned, else 0;
+    `context` is what the network is told beside it, in the order of `feature_table.CONTEXT`.
+    """
+
+    x: Floats
+    seen: Floats
+    context: Floats
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The same vectors in the features' units, for people; NaN where there is no normal."""
+
+    observed: Floats
+    usual: Floats
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of n subjects of one role at one moment.
+
+    `counts` is n x counters x half-lives, `gauges` n x gauges (no columns for clients), `rates`
+    n x counters (usual events per second), `earned` says who has a normal, `ages` is in seconds.
+    """
+
+    counts: Floats
+    gauges: Floats
+    rates: Floats
+    earned: NDArray[np.bool_]
+    ages: NDArray[np.float64]
+
+
+class Layout:
+    """The columns of one role and how to fill them; made once per detector."""
+
+    def __init__(self, role: Role, sees: Sees) -> None:
+        self._is_host = role is Role.HOST
+        self._publishes = Host.PUBLISHES if self._is_host else Client.PUBLISHES
+        self._width = (Host.COUNT if self._is_host else Client.COUNT) * len(HALF_LIVES)
+        columns = [i for i, f in enumerate(FEATURES) if f.role is role]
+        features = [FEATURES[i] for i in columns]
+        self._columns = np.array(columns)
+        self._sources = np.array([self._source(f) for f in features])
+        self._denominators = np.array([self._denominator(f) for f in features])
+        self._counters = np.array([0 if f.window is None else f.counter for f in features])
+        self._spans = np.array([weight(f.window) if f.window else 1.0 for f in features])
+        self._caps = np.array([max(f.cap, 1.0) for f in features])
+        self._rates = np.array([f.is_rate for f in features])
+        self._counted = np.array([f.window is not None for f in features])
+        self._learned = np.array([f.learned for f in features])
+        visible = np.array([f.needs in sees for f in features])
+        self._seen_cold = (visible & ~self._learned).astype(np.float32)
+        self._seen_earned = visible.astype(np.float32)
+        self._of = {s: np.array([i for i, f in enumerate(features) if f.shape is s]) for s in Shape}
+
+    def _source(self, feature: Feature) -> int:
+        if feature.window is None:
+            return self._width + feature.counter
+        return feature.counter * len(HALF_LIVES) + HALF_LIVES.index(feature.window)
+
+    def _denominator(self, feature: Feature) -> int:
+        return self._publishes * len(HALF_LIVES) + HALF_LIVES.index(feature.window or HALF_LIVES[0])
+
+    def vectors(self, state: State) -> Vectors:
+        """The subjects' vectors."""
+        n = len(state.counts)
+        found, publishes = self._found(state)
+        x = np.zeros((n, len(FEATURES)), np.float32)
+        x[:, self._columns] = self._scaled(state, found, publishes)
+        seen = np.zeros_like(x)
+        seen[:, self._columns] = np.where(
+            state.earned[:, None], self._seen_earned, self._seen_cold
+        )
+        return Vectors(x=x, seen=seen, context=self._context(state))
+
+    def figures(self, state: State) -> Figures:
+        """The subjects' observed and usual figures, for reasons in words."""
+        found, publishes = self._found(state)
+        means = self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]
+        per_second = np.where(self._rates, self._spans, 1.0)
+        observed, usual = found / per_second, self._expected(state) / per_second
+        for places in (*means, self._of[Shape.SHARE]):
+            observed[:, places] = found[:, places] / np.maximum(publishes[:, places], 1e-6)
+            usual[:, places] = self._usual_mean(state, places)
+        usual[~state.earned] = np.nan
+        usual[:, ~self._counted] = np.nan
+        whole = np.full((2, len(found), len(FEATURES)), np.nan, np.float32)
+        whole[0][:, self._columns] = observed
+        whole[1][:, self._columns] = usual
+        return Figures(observed=whole[0], usual=whole[1])
+
+    def _found(self, state: State) -> tuple[Floats, Floats]:
+        flat = np.concatenate([state.counts.reshape(len(state.counts), -1), state.gauges], axis=1)
+        return flat[:, self._sources], flat[:, self._denominators]
+
+    def _expected(self, state: State) -> Floats:
+        expected: Floats = state.rates[:, self._counters] * self._spans
+        return expected
+
+    def _usual_mean(self, state: State, places: NDArray[np.intp]) -> Floats:
+        publishes = np.maximum(state.rates[:, [self._publishes]], 1e-9)
+        mean: Floats = state.rates[:, self._counters[places]] / publishes
+        return mean
+
+    def _scaled(self, state: State, found: Floats, publishes: Floats) -> Floats:
+        scaled = np.empty_like(found)
+        log, linear = self._of[Shape.LOG], self._of[Shape.LINEAR]
+        share, mean = self._of[Shape.SHARE], self._of[Shape.MEAN]
+        unlike, unlike_mean = self._of[Shape.UNLIKE], self._of[Shape.UNLIKE_MEAN]
+        scaled[:, log] = capped_log(found[:, log], self._caps[log])
+        scaled[:, linear] = capped_linear(found[:, linear], self._caps[linear])
+        scaled[:, share] = found[:, share] / (publishes[:, share] + _SHARE_DAMP)
+        sizes = found[:, mean] / np.maximum(publishes[:, mean], _FEWEST_PUBLISHES)
+        scaled[:, mean] = capped_log(sizes, self._caps[mean])
+        expected = self._expected(state)[:, unlike]
+        scaled[:, unlike] = unlikeness(found[:, unlike], expected, _COUNT_DAMP)
+        sizes = found[:, unlike_mean] / np.maximum(publishes[:, unlike_mean], _FEWEST_PUBLISHES)
+        usual = self._usual_mean(state, unlike_mean)
+        scaled[:, unlike_mean] = unlikeness(sizes, usual, _SIZE_DAMP)
+        return scaled
+
+    def _context(self, state: State) -> Floats:
+        context = np.empty((len(state.ages), 3), np.float32)
+        context[:, 0] = self._is_host
+        context[:, 1] = np.log1p(np.clip(state.ages, 0.0, OLD) / 60.0) / math.log1p(OLD / 60.0)
+        context[:, 2] = state.earned
+        return context
+
+
+def capped_log(counts: Floats, caps: NDArray[np.float64]) -> Floats:
+    """log1p(n) / log1p(cap) up to the cap, then the square root of n / cap; never falls."""
+    over = np.maximum(counts / caps, 1.0)
+    below = np.log1p(np.minimum(counts, caps)) / np.log1p(caps)
+    value: Floats = np.where(over > 1.0, np.minimum(np.sqrt(over), FURTHEST), below)
+    return value
+
+
+def capped_linear(counts: Floats, caps: NDArray[np.float64]) -> Floats:
+    """n / cap up to the cap, then its square root; never falls."""
+    ratio = counts / caps
+    value: Floats = np.where(ratio > 1.0, np.minimum(np.sqrt(ratio), FURTHEST), ratio)
+    return value
+
+
+def unlikeness(counts: Floats, expected: Floats, damp: float) -> Floats:
+    """Log-ratio of `counts` to `expected`, 0.5 when alike and 1 at forty times; never falls."""
+    ratio = (counts + damp) / (expected + damp)
+    value: Floats = np.clip(0.5 + _UNLIKE_SLOPE * np.log(ratio), LEAST_UNLIKE, FURTHEST)
+    return value
+
+
+def network_input(vectors: Vectors) -> Floats:
+    """What the network sees: clipped to 0..1, the unseen at `MASKED`, then the context."""
+    clipped = np.where(vectors.seen > 0, np.clip(vectors.x, 0.0, 1.0), MASKED)
+    return np.concatenate([clipped, vectors.context], axis=1, dtype=np.float32)
+
+
+def document() -> str:
+    """The feature table as Markdown."""
+    head = "| feature | of | unit | scale | cap | why |\n|---|---|---|---|---|---|\n"
+    rows = (
+        f"| `{f.name}` | {f.role.value} | {f.unit} | {f.shape.value} "
+        f"| {f'{f.cap:g}' if f.cap else '–'} | {f.why} |\n"
+        for f in FEATURES
+    )
+    return head + "".join(rows)

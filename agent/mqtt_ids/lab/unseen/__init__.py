@@ -1,0 +1,1 @@
+"""Homes to judge by: other software, rates, topics and mixes than `train`, written apart."""

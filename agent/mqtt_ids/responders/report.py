@@ -1,0 +1,75 @@
+"""The way of an alert out of the detector: act on it, store it, publish it, keep count."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from mqtt_ids.alerts import Alert, encode
+from mqtt_ids.faults import Faults
+from mqtt_ids.policy import Neighbours, Scene
+from mqtt_ids.responders.act import Responder
+from mqtt_ids.responders.publish import Publisher
+from mqtt_ids.settings import Mode
+from mqtt_ids.store import Store
+
+OPEN_LIMIT = 10_000  # open incidents that are counted
+
+Surroundings = Callable[[Alert], tuple[Neighbours, Scene]]
+
+
+class Reporter:
+    """Takes each alert to the responders. One that fails does not stop the others."""
+
+    def __init__(
+        self, mode: Mode, responder: Responder, store: Store, publisher: Publisher, faults: Faults
+    ) -> None:
+        self._mode = mode
+        self._responder = responder
+        self._store = store
+        self._publisher = publisher
+        self._faults = faults
+        self._open: dict[str, bool] = {}  # incident id: whether it is above info
+
+    @property
+    def open_incidents(self) -> int:
+        """How many incidents are open, notes (info) included."""
+        return len(self._open)
+
+    @property
+    def active(self) -> int:
+        """How many incidents above info are open."""
+        return sum(self._open.values())
+
+    def report(self, alert: Alert, surroundings: Surroundings, now: float, wall: float) -> None:
+        """Act, store and publish, at sensor time `now` and wall time `wall`."""
+        try:
+            alert = self._responder.respond(alert, *surroundings(alert), wall)
+        except Exception as error:  # noqa: BLE001 - an alert goes out whatever becomes of the action
+            self._faults.caught("the response", error, now)
+            reason = "the response failed; the log tells more"
+            alert = msgspec.structs.replace(alert, action_reason=reason, mode=self._mode)
+        self._count(alert)
+        try:
+            data = encode(alert, wall - now)
+            is_open, urgent = alert.state != "closed", alert.state != "update"
+            self._store.put_incident(alert.id, data, is_open=is_open, urgent=urgent)
+            self._publisher.alert(data)
+        except Exception as error:  # noqa: BLE001 - the next alert may be fine
+            self._faults.caught("an alert", error, now)
+
+    def close_left_open(self) -> None:
+        """Close the incidents that a former process left open: nobody remembers them.
+
+        Whoever was told that one is open is told that it is closed.
+        """
+        for name, stored in self._store.left_open():
+            body = msgspec.json.decode(stored, type=dict[str, object])
+            data = msgspec.json.encode({**body, "state": "closed", "active": False})
+            self._store.put_incident(name, data, is_open=False, urgent=True)
+            self._publisher.alert(data)
+
+    def _count(self, alert: Alert) -> None:
+        if alert.state == "closed":
+            self._open.pop(alert.id, None)
+        elif alert.id in self._open or len(self._open) < OPEN_LIMIT:
+            self._open[alert.id] = alert.active

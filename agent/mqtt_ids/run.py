@@ -1,0 +1,300 @@
+"""The engine: sensor to detector to responders, and the only place with tasks.
+
+A sensor feeds events and asks who is barred; once a second the detector ticks, policy decides
+about each alert, and the alert goes out with what was done. Nothing here ever raises into the
+sensor: if we fail, the broker goes on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mqtt_ids.alerts import Alert, iso
+from mqtt_ids.commands import Desk
+from mqtt_ids.control import ControlServer
+from mqtt_ids.detecting import ClientView, Detecting
+from mqtt_ids.errors import StateError
+from mqtt_ids.events import AnyEvent, Published, Sees
+from mqtt_ids.faults import Faults
+from mqtt_ids.models import open_detector
+from mqtt_ids.names import canonical
+from mqtt_ids.policy import Ban, Handle, Neighbours, Scene
+from mqtt_ids.responders.act import Actuator, Responder
+from mqtt_ids.responders.publish import Learning, Publish, Publisher, Summary
+from mqtt_ids.responders.report import Reporter
+from mqtt_ids.settings import Settings
+from mqtt_ids.store import Store
+from mqtt_ids.waiting import Waiting
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Actuator", "Engine"]
+
+TICK = 1.0  # seconds
+OVERDUE = 0.25  # seconds after which an event runs a tick that the starved loop owes
+ESTABLISHED = 60.0  # seconds after which a client is one that a mistake would hurt
+SETTLING = 30.0  # seconds after the start in which nobody can have been here for long
+
+
+class Engine:
+    """Everything behind one sensor: detector, policy, store, control socket, what is published.
+
+    `feed` and `barred` may be called at any time, before `start` and after `stop` as well.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a sensor brings, and what a test replaces
+        self,
+        settings: Settings,
+        *,
+        sensor: str,
+        sees: Sees,
+        actuator: Actuator,
+        publish: Publish,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        detector: Detecting | None = None,
+        own_ids: frozenset[str] = frozenset(),
+    ) -> None:
+        self._settings = settings
+        self._sensor = sensor
+        self._sees = sees
+        self._clock = clock
+        self._wall = wall
+        self._own_ids = own_ids
+        self._detector = detector
+        self._store = Store(settings.state_dir, incidents_kept=settings.limits.incidents_kept)
+        self._faults = Faults()
+        self._responder = Responder(settings, actuator, self._store, self._failed)
+        self._publisher = Publisher(publish, settings.topics)
+        desk = Desk(
+            responder=self._responder,
+            store=self._store,
+            publisher=self._publisher,
+            wall=wall,
+            overview=self._overview,
+            clients=self._client_list,
+        )
+        self._control = ControlServer(settings.state_dir, desk.answer)
+        self._reporter = Reporter(
+            settings.mode, self._responder, self._store, self._publisher, self._faults
+        )
+        self._waiting = Waiting()
+        self._views: dict[str, ClientView] | None = None  # as of this tick, once they are needed
+        self._late: deque[float] = deque(maxlen=60)  # seconds that each of the last ticks was late
+        self._events = 0
+        self._skipped = 0
+        self._running = False
+        self._ticking = False
+        self._started = 0.0
+        self._due = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load the model, take the state folder, open the control socket, say online.
+
+        Raises SettingsError, StateError or the model package's ModelError, in one line each; then
+        nothing is left behind.
+        """
+        if self._detector is None:
+            self._detector = open_detector(self._settings, self._sees)
+        self._store.open()
+        try:
+            await self._control.start()
+        except StateError:
+            self._store.close()
+            raise
+        self._responder.restore(self._store.bans(), self._wall())
+        self._safely("the state", self._reporter.close_left_open)
+        self._started = self._clock()
+        self._due = self._started + TICK
+        self._running = True
+        self._safely("publishing", lambda: self._publisher.status("online"))
+        self._safely("publishing", lambda: self._tell(self._started))
+        self._task = asyncio.create_task(self._run(), name="mqtt-ids-tick")
+        log.info(
+            "watching as %s: mode %s, state folder %s",
+            self._sensor,
+            self._settings.mode,
+            self._settings.state_dir,
+        )
+
+    async def stop(self) -> None:
+        """Say offline, close the control socket, write what waits. Twice does no harm."""
+        if not self._running:
+            return
+        self._running = False
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._safely("publishing", lambda: self._publisher.status("offline"))
+        await self._control.stop()
+        await asyncio.to_thread(self._store.close)
+
+    def feed(self, event: AnyEvent) -> None:
+        """Take in what the sensor saw. O(1), and never raises."""
+        detector = self._detector
+        if detector is None or not self._running:
+            return
+        self._events += 1
+        try:
+            if type(event) is not Published:
+                self._waiting.see(event)
+            detector.feed(event)
+        except Exception as error:  # noqa: BLE001 - the broker goes on, whatever is wrong with us
+            self._skipped += 1
+            self._faults.caught("the detector", error, event.time)
+        if event.time >= self._due + OVERDUE:
+            now = self._clock()
+            if now >= self._due:  # else the event's time is not of our clock
+                self._tick(now)
+
+    def barred(
+        self,
+        *,
+        address: str | None = None,
+        client_id: str | None = None,
+        username: str | None = None,
+    ) -> Ban | None:
+        """The ban that keeps this one out, if there is one. O(1), and never raises."""
+        bans = self._responder.bans
+        if not bans:
+            return None
+        now = self._wall()
+        ban = None
+        if address is not None:
+            ban = bans.find(Handle("address", canonical(address)), now)
+        if ban is None and client_id is not None:
+            ban = bans.find(Handle("client_id", client_id), now)
+        if ban is None and username is not None:
+            ban = bans.find(Handle("username", username), now)
+        return ban
+
+    async def _run(self) -> None:
+        """Tick once a second. A flood that starves the loop is met by `feed`."""
+        while True:
+            await asyncio.sleep(max(self._due - self._clock(), 0.001))
+            now = self._clock()
+            if now >= self._due:
+                self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        """One round at sensor time `now`: judge, act, tell."""
+        if self._ticking:  # an action may feed events back at once
+            return
+        self._ticking = True
+        self._late.append(max(self._clock() - self._due, 0.0))
+        self._due = now + TICK
+        self._safely("the detector", lambda: self._judge(now))
+        self._safely("the response", lambda: self._responder.expire(self._wall()))
+        self._safely("publishing", lambda: self._tell(now))
+        self._ticking = False
+
+    def _judge(self, now: float) -> None:
+        if self._detector is None:
+            return
+        self._views = None
+        for alert in self._detector.tick(now):
+            named = msgspec.structs.replace(alert, sensor=self._sensor)
+            self._reporter.report(
+                named, lambda one: self._surroundings(one, now), now, self._wall()
+            )
+
+    def _safely(self, where: str, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001 - the broker goes on, whatever is wrong with us
+            self._failed(where, error)
+
+    def _failed(self, where: str, error: Exception) -> None:
+        self._faults.caught(where, error, self._clock())
+
+    def _surroundings(self, alert: Alert, now: float) -> tuple[Neighbours, Scene]:
+        """Whom an action upon `alert` would hit. Asked for only where one may be taken."""
+        if self._settings.mode == "observe" or self._detector is None or alert.state == "closed":
+            return Neighbours(), Scene()
+        if self._views is None:
+            self._views = {view.client_id: view for view in self._detector.clients()}
+        named = {*alert.clients, alert.client_id or ""}
+        offenders = [self._views[name] for name in named if name in self._views]
+        scene = Scene(
+            own_ids=self._own_ids,
+            established=frozenset(
+                view.client_id for view in offenders if self._is_established(view, alert)
+            ),
+            waiting=self._waiting.of(alert.address, now),
+        )
+        return self._detector.neighbours(alert.id), scene
+
+    def _is_established(self, view: ClientView, alert: Alert) -> bool:
+        """Whether a mistake about this client would hurt. Just after the start, always."""
+        settling = alert.first_seen - self._started < SETTLING
+        return view.learned or settling or alert.first_seen - view.since >= ESTABLISHED
+
+    def _tell(self, now: float) -> None:
+        """Publish the summary when it is due."""
+        reporter = self._reporter
+        gist = (
+            reporter.open_incidents,
+            reporter.active,
+            len(self._responder.bans),
+            self._faults.count > 0,
+            self._store.unwritten > 0,
+        )
+        if self._publisher.wants_summary(gist, now):
+            self._publisher.summary(self._summary(), gist, now)
+
+    def _summary(self) -> Summary:
+        views = [] if self._detector is None else self._detector.clients()
+        connected = [view for view in views if view.connected]
+        return Summary(
+            time=iso(self._wall()),
+            mode=self._settings.mode,
+            sensor=self._sensor,
+            learning=Learning.of(connected),
+            clients=len(connected),
+            open_incidents=self._reporter.open_incidents,
+            active=self._reporter.active,
+            bans=len(self._responder.bans),
+            lag=round(max(self._late, default=0.0), 3),
+            events=self._events,
+            skipped=self._skipped,
+            errors=self._faults.count,
+            unwritten=self._store.unwritten,
+        )
+
+    def _overview(self) -> dict[str, Any]:
+        """What `status` shows beside bans and actions."""
+        return {
+            **msgspec.to_builtins(self._summary()),
+            "running_for": round(self._clock() - self._started, 1),
+            "dry_run": self._settings.protect.dry_run,
+            "state_dir": str(self._settings.state_dir),
+            "last_error": self._faults.last,
+            "offers": sorted(self._responder.offers),
+        }
+
+    def _client_list(self) -> list[dict[str, Any]]:
+        """What `clients` shows: times as wall time."""
+        offset = self._wall() - self._clock()
+        views = [] if self._detector is None else self._detector.clients()
+        return [
+            {
+                "client_id": view.client_id,
+                "address": view.address,
+                "username": view.username,
+                "connected": view.connected,
+                "since": iso(view.since + offset),
+                "last": iso(view.last + offset),
+                "verdict": view.verdict,
+                "score": view.score,
+                "learned": view.learned,
+            }
+            for view in views
+        ]

@@ -1,0 +1,268 @@
+"""The configuration: which keys there are, what each may be, and how a file becomes `Settings`.
+
+The same keys stand in `mqtt-ids.yaml` and in amqtt's YAML below `mqtt_ids_plugin.IDSPlugin`.
+An unknown key or a bad value is refused with its path and what would be right; nothing is
+guessed, for a mistyped `mode` must not leave a home unprotected. How a value is read stands in
+`readers.py`, one function a kind of value; the structs here say which keys exist and what holds
+where a file says nothing.
+"""
+
+import difflib
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
+import yaml
+
+from mqtt_ids import readers as read
+from mqtt_ids.errors import SettingsError
+
+Mode = Literal["observe", "protect"]
+Threshold = Literal["budget", "mean-std"] | float
+
+_T = TypeVar("_T")
+
+FILE_LIMIT = 262_144  # bytes; the fully commented example has 4 kB
+
+
+def _state_dir() -> Path:
+    """The default: below the home folder, or where services keep theirs if this user has none."""
+    try:
+        return read.path("~/.local/state/mqtt-ids")
+    except ValueError:
+        return Path("/var/lib/mqtt-ids")
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """Certificates for a broker behind TLS, each a PEM file."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class Topics(msgspec.Struct, frozen=True, kw_only=True):
+    """Where alerts, the retained status and the retained summary are published."""
+
+    alerts: str = "$ids/alerts"
+    status: str = "$ids/status"
+    summary: str = "$ids/summary"
+
+
+class HomeAssistant(msgspec.Struct, frozen=True, kw_only=True):
+    """Home Assistant's MQTT discovery."""
+
+    discovery: bool = True
+    prefix: str = "homeassistant"
+
+
+class Allow(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is never acted upon: shell patterns, and networks for addresses. Alerts still come."""
+
+    client_ids: tuple[str, ...] = ()
+    usernames: tuple[str, ...] = ()
+    addresses: tuple[read.Network, ...] = ()
+    topics: tuple[str, ...] = ()
+
+
+class Protect(msgspec.Struct, frozen=True, kw_only=True):
+    """How far protect mode goes. `ban` is in seconds, `max_share` a share of the clients, 0..1."""
+
+    ban: float = 600.0
+    max_share: float = 0.2
+    dry_run: bool = False
+
+
+class Learning(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether and how often (seconds) the agent learns this home."""
+
+    enabled: bool = True
+    every: float = 86_400.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds memory and disk."""
+
+    max_clients: int = 5000
+    incidents_kept: int = 10_000
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that can be configured. The defaults watch, alert, and touch nobody."""
+
+    mode: Mode = "observe"
+    broker: str | None = None
+    password_file: Path | None = None
+    tls: Tls = msgspec.field(default_factory=Tls)
+    log: Path | None = None
+    listen: read.HostPort | None = None
+    state_dir: Path = msgspec.field(default_factory=_state_dir)
+    topics: Topics = msgspec.field(default_factory=Topics)
+    home_assistant: HomeAssistant = msgspec.field(default_factory=HomeAssistant)
+    allow: Allow = msgspec.field(default_factory=Allow)
+    protect: Protect = msgspec.field(default_factory=Protect)
+    model: str = "default"
+    threshold: Threshold = "budget"
+    learning: Learning = msgspec.field(default_factory=Learning)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    metrics: read.HostPort | None = None
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, object]) -> "Settings":
+        """The settings that `mapping` describes, or those of the file that its `config` names.
+
+        Raises SettingsError, in one line with the key's path.
+        """
+        if "config" not in mapping:
+            return _settings(mapping)
+        if len(mapping) > 1:
+            others = ", ".join(sorted(str(key) for key in mapping if key != "config"))
+            raise SettingsError(f"config: stands alone: move {others} into the file that it names")
+        try:
+            file = read.path(mapping["config"])
+        except ValueError as error:
+            raise SettingsError(f"config: {error}") from None
+        return cls.from_file(file)
+
+    @classmethod
+    def from_file(cls, file: Path) -> "Settings":
+        """The settings in a YAML file; an empty file holds the defaults. Raises SettingsError."""
+        return from_yaml(read_yaml(file), file)
+
+
+def from_yaml(mapping: Mapping[str, object], file: Path) -> Settings:
+    """The settings in what `read_yaml` read. Raises SettingsError that names the file."""
+    try:
+        return _settings(mapping)
+    except SettingsError as error:
+        raise SettingsError(f"{file}: {error}") from None
+
+
+def read_yaml(file: Path) -> dict[str, object]:
+    """What a YAML file holds, unchecked, as a mapping. Raises SettingsError."""
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(FILE_LIMIT + 1)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
+    if len(data) > FILE_LIMIT:
+        raise SettingsError(f"{file}: larger than {FILE_LIMIT} bytes: this is no configuration")
+    try:
+        # A subclass of SafeLoader that only adds the check for repeated keys.
+        content = yaml.load(data, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file}: not valid YAML: {_one_line(error)}") from None
+    except (RecursionError, ValueError):
+        raise SettingsError(f"{file}: not valid YAML: nested too deep, or no text") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file}: expected keys such as `mode: observe`")
+    return cast("dict[str, object]", content)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which refuses a key that is given twice instead of taking the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature is yaml's
+        seen: set[str] = set()
+        names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in names:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    """What is wrong and where. The offending line is left out: it may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it holds characters that YAML does not allow"
+    mark = error.problem_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+
+
+# Every key with the function that reads its value; a dict is a section. Same names as the structs.
+_KEYS: dict[str, read.Reader | dict[str, read.Reader]] = {
+    "mode": read.one_of("observe", "protect"),
+    "broker": read.optional(read.broker_url),
+    "password_file": read.optional(read.path),
+    "tls": {key: read.optional(read.path) for key in ("ca", "cert", "key")},
+    "log": read.optional(read.path),
+    "listen": read.optional(read.host_port),
+    "state_dir": read.path,
+    "topics": dict.fromkeys(("alerts", "status", "summary"), read.topic),
+    "home_assistant": {"discovery": read.flag, "prefix": read.topic},
+    "allow": {
+        "client_ids": read.patterns,
+        "usernames": read.patterns,
+        "addresses": read.networks,
+        "topics": read.topic_patterns,
+    },
+    "protect": {
+        "ban": read.duration(1, 365 * 86_400),
+        "max_share": read.number(0, 1),
+        "dry_run": read.flag,
+    },
+    "model": read.text,
+    "threshold": read.either(read.one_of("budget", "mean-std"), read.number(1e-12, 1e12)),
+    "learning": {"enabled": read.flag, "every": read.duration(3600, 365 * 86_400)},
+    "limits": {"max_clients": read.whole(1, 100_000), "incidents_kept": read.whole(1, 1_000_000)},
+    "metrics": read.optional(read.host_port),
+}
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "tls": Tls,
+    "topics": Topics,
+    "home_assistant": HomeAssistant,
+    "allow": Allow,
+    "protect": Protect,
+    "learning": Learning,
+    "limits": Limits,
+}
+
+
+def _settings(mapping: Mapping[str, object]) -> Settings:
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        reader = _known(key, _KEYS, "")
+        if isinstance(reader, dict):
+            values[key] = _SECTIONS[key](**_section(key, value, reader))
+        else:
+            values[key] = _value(key, value, reader)
+    settings = Settings(**values)
+    topics = msgspec.structs.astuple(settings.topics)
+    if len(set(topics)) < len(topics):
+        raise SettingsError("topics: alerts, status and summary must be three different topics")
+    return settings
+
+
+def _section(name: str, value: object, readers: dict[str, read.Reader]) -> dict[str, object]:
+    if value is None:  # a section whose every line is commented out
+        return {}
+    if not isinstance(value, dict):
+        keys = ", ".join(readers)
+        raise SettingsError(f"{name}: expected a section with the keys {keys}")
+    return {
+        key: _value(f"{name}.{key}", item, _known(key, readers, f"{name}."))
+        for key, item in value.items()
+    }
+
+
+def _known(key: object, keys: Mapping[str, _T], prefix: str) -> _T:
+    if isinstance(key, str) and key in keys:
+        return keys[key]
+    name = str(key)[:64]
+    close = difflib.get_close_matches(name, keys, n=1)
+    right = f"did you mean {prefix}{close[0]}?" if close else f"known are {', '.join(keys)}"
+    raise SettingsError(f"{prefix}{name}: unknown key; {right}")
+
+
+def _value(path: str, value: object, reader: read.Reader) -> object:
+    try:
+        return reader(value)
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None

@@ -1,0 +1,224 @@
+"""What survives a restart: bans, incidents and the log of actions.
+
+Nothing here makes the event loop wait: changes are handed over in memory, and one thread writes
+them. Changes to one incident melt into the last one. An SD card wears, so an update waits for the
+minute while a new incident or a ban is written within a second, and all of it stays within a
+daily budget of bytes. A disk that is full is counted and logged once; what is in memory stays
+true without it.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from mqtt_ids.database import Changes, Database, Entry, Record
+from mqtt_ids.errors import StateError
+from mqtt_ids.policy import Ban, Handle
+from mqtt_ids.state_folder import StateFolder
+
+log = logging.getLogger(__name__)
+
+FILE = "state.db"
+EVERY = 60.0  # seconds between writes when nothing is urgent
+SOON = 1.0  # seconds in which urgent changes are gathered into one write
+DAY_BYTES = 40_000_000  # what may be written in a day; the first BURST_BYTES of it at once
+BURST_BYTES = 4_000_000
+
+T = TypeVar("T")
+
+
+class Store:
+    """The state folder and the database in it. One process at a time."""
+
+    def __init__(self, folder: Path, *, incidents_kept: int) -> None:
+        self._folder = StateFolder(folder)
+        self._file = folder / FILE
+        self._kept = incidents_kept
+        self._database: Database | None = None
+        self._using = threading.Lock()  # the database: the writer, or whoever reads
+        self._wake = threading.Condition()  # guards what follows
+        self._changes = Changes()
+        self._writing = Changes()  # what the writer has taken and not yet finished
+        self._urgent = False
+        self._closing = False
+        self._dropped = 0
+        self._failing = False
+        self.failures = 0  # writes that failed since the start
+        self._writer: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Take the folder, check the database, start the writer. Raises StateError."""
+        self._folder.open()
+        try:
+            self._database = Database(self._file)
+        except StateError:
+            self._folder.close()
+            raise
+        self._writer = threading.Thread(target=self._run, name="mqtt-ids-store", daemon=True)
+        self._writer.start()
+
+    def close(self, patience: float = 5.0) -> None:
+        """Write what waits, at most `patience` seconds long, and give the folder back."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._writer is not None:
+            self._writer.join(patience)
+            self._writer = None
+        if self._using.acquire(timeout=patience):  # a disk that hangs must not hang us
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+            self._using.release()
+        self._folder.close()
+
+    @property
+    def unwritten(self) -> int:
+        """Changes that are lost, or that wait because the disk refuses them; 0 if all is well."""
+        with self._wake:
+            waiting = len(self._changes.incidents) + len(self._changes.bans)
+            return self._dropped + self._changes.dropped + (waiting if self._failing else 0)
+
+    # Changes: each returns at once.
+
+    def put_incident(self, name: str, alert: bytes, *, is_open: bool, urgent: bool) -> None:
+        """Remember the last alert (JSON) of an incident."""
+        with self._wake:
+            self._changes.put_incident(name, Record(alert, is_open))
+            self._hurry(urgent=urgent)
+
+    def put_ban(self, ban: Ban) -> None:
+        """Remember a ban."""
+        with self._wake:
+            self._changes.put_ban(ban.handle, ban)
+            self._hurry(urgent=True)
+
+    def drop_ban(self, handle: Handle, *, urgent: bool) -> None:
+        """Forget a ban. One that has ended by itself is not urgent: no restart revives it."""
+        with self._wake:
+            self._changes.put_ban(handle, None)
+            self._hurry(urgent=urgent)
+
+    def log(self, entry: Entry) -> None:
+        """Add to the log of actions, with the next write."""
+        with self._wake:
+            self._changes.audit.append(entry)
+
+    def _hurry(self, *, urgent: bool) -> None:
+        if urgent and not self._urgent:
+            self._urgent = True
+            self._wake.notify()
+
+    # Reading: call it from a thread, or before the event loop is busy.
+
+    def bans(self) -> list[Ban]:
+        """All bans that are stored, ended ones included."""
+        return self._read(Database.bans, [])
+
+    def left_open(self) -> list[tuple[str, bytes]]:
+        """The incidents that were open when the last process ended: id and last alert."""
+        return self._read(Database.left_open, [])
+
+    def incidents(self, limit: int) -> list[bytes]:
+        """The last alerts of the newest incidents, the newest first, unwritten ones included."""
+        with self._wake:
+            waiting = {
+                name: one.alert
+                for changes in (self._writing, self._changes)
+                for name, one in changes.incidents.items()
+            }
+        rows: list[tuple[str, bytes]] = []
+        stored = dict(self._read(lambda database: database.incidents(limit), rows))
+        fresh = [waiting[name] for name in reversed(waiting) if name not in stored]
+        known = [waiting.get(name, alert) for name, alert in stored.items()]
+        return [*fresh, *known][:limit]
+
+    def incident(self, name: str) -> bytes | None:
+        """The last alert of one incident; None where there is none of this id."""
+        with self._wake:
+            held = (self._changes.incidents, self._writing.incidents)
+            waiting = next((one[name] for one in held if name in one), None)
+        if waiting is not None:
+            return waiting.alert
+        return self._read(lambda database: database.incident(name), None)
+
+    def audit(self, limit: int) -> list[Entry]:
+        """The newest entries of the log of actions, the newest first."""
+        return self._read(lambda database: database.audit(limit), [])
+
+    def _read(self, ask: Callable[[Database], T], otherwise: T) -> T:
+        with self._using:
+            if self._database is None:
+                return otherwise
+            try:
+                return ask(self._database)
+            except sqlite3.Error as error:
+                log.warning("%s: cannot be read: %s", self._file, error)
+                return otherwise
+
+    # The writer's thread.
+
+    def _run(self) -> None:
+        budget, at = float(BURST_BYTES), time.monotonic()
+        while not self._closing:
+            with self._wake:
+                self._wake.wait_for(lambda: self._urgent or self._closing, EVERY)
+                if self._urgent and not self._closing:
+                    self._wake.wait_for(lambda: self._closing, SOON)
+            now = time.monotonic()
+            budget = min(budget + (now - at) * DAY_BYTES / 86_400, float(BURST_BYTES))
+            at = now
+            budget -= self._write(budget)
+            if self._failing or budget <= 0:
+                self._pause()
+        self._write(float("inf"))
+
+    def _pause(self) -> None:
+        """Wait for the next minute, whatever is urgent."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._closing, EVERY)
+
+    def _write(self, budget: float) -> int:
+        """Write what waits if the budget is not used up; how many bytes that took."""
+        if budget <= 0:
+            return 0
+        with self._wake:
+            changes = self._writing = self._changes
+            self._changes = Changes()
+            self._urgent = False
+        error = self._try(changes) if changes else None
+        with self._wake:
+            self._writing = Changes()
+            if error is not None:
+                changes.merge(self._changes)
+                self._changes = changes
+            else:
+                self._dropped += changes.dropped
+        if not changes:
+            return 0
+        self._tell(error)
+        return changes.cost()
+
+    def _try(self, changes: Changes) -> sqlite3.Error | None:
+        with self._using:
+            if self._database is None:
+                return None
+            try:
+                self._database.write(changes, self._kept)
+            except sqlite3.Error as error:
+                return error
+        return None
+
+    def _tell(self, error: sqlite3.Error | None) -> None:
+        """Log the first failure of a row, and its end."""
+        if error is not None:
+            self.failures += 1
+            if not self._failing:
+                log.error("%s: cannot be written: %s; going on in memory", self._file, error)
+        elif self._failing:
+            log.warning("%s: is written again", self._file)
+        self._failing = error is not None

@@ -1,0 +1,216 @@
+"""Whom a vector describes: clients by id, hosts by address, and their open connections.
+
+Bounded: at most `limit` clients and `limit` hosts. A host may fill a quarter of the clients; a
+newcomer beyond that is counted for its host only. When all places are taken the subject unseen
+for longest that is not connected makes room, so a thousand made-up ids cannot push out a home.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from mqtt_ids.counters import Client as C
+from mqtt_ids.counters import Gauge as G
+from mqtt_ids.counters import Host as H
+from mqtt_ids.topics import Sieve
+
+_CLIENT_ZEROS = [0.0] * C.COUNT
+_HOST_ZEROS = [0.0] * H.COUNT
+_SEARCHED = 64  # how many of the longest unseen are looked at for one to evict: O(1)
+_RECENT_CREDENTIALS = 4
+_RECENT_TAKEOVERS = 8
+
+
+class HostSubject:
+    """One address. `counts` holds what happened since the last fold, or None for nothing."""
+
+    __slots__ = (
+        "address",
+        "clients",
+        "counts",
+        "credentials",
+        "gauges",
+        "last",
+        "row",
+        "since",
+    )
+
+    def __init__(self, address: str, row: int, now: float) -> None:
+        self.address = address
+        self.row = row
+        self.since = now
+        self.last = now
+        self.clients = 0  # tracked clients that were last seen here
+        self.counts: list[float] | None = None
+        self.gauges = [0] * G.COUNT
+        self.credentials: deque[int] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether any connection from here is open."""
+        return self.gauges[G.CONNECTIONS] > 0
+
+    def zero(self) -> list[float]:
+        """Begin counting after a fold."""
+        self.counts = counts = _HOST_ZEROS.copy()
+        return counts
+
+    def tried(self, credential: int) -> bool:
+        """Whether `credential` was among the last few refused from here; remembers it."""
+        if self.credentials is None:
+            self.credentials = deque(maxlen=_RECENT_CREDENTIALS)
+        if credential in self.credentials:
+            return True
+        self.credentials.append(credential)
+        return False
+
+
+class ClientSubject:
+    """One client id, as accepted by the broker."""
+
+    __slots__ = (
+        "connection",
+        "counts",
+        "gap",
+        "gap_spread",
+        "gaps",
+        "host",
+        "id",
+        "keep_alive",
+        "last",
+        "last_publish",
+        "row",
+        "sieve",
+        "since",
+        "takeovers",
+        "username",
+        "wide",
+    )
+
+    def __init__(self, client_id: str, host: HostSubject, row: int, now: float) -> None:
+        self.id = client_id
+        self.row = row
+        self.host = host
+        self.username: str | None = None
+        self.keep_alive = 0
+        self.since = now
+        self.last = now
+        self.connection: Connection | None = None
+        self.counts: list[float] | None = None
+        self.sieve: Sieve | None = None
+        self.takeovers: deque[tuple[float, str]] | None = None
+        self.wide = False  # has subscribed to everything before
+        # The rhythm of its publishes: how many gaps, their fading mean and mean deviation, in s.
+        self.last_publish: float | None = None
+        self.gaps = 0
+        self.gap = 0.0
+        self.gap_spread = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection with this id is open."""
+        return self.connection is not None
+
+    def zero(self) -> list[float]:
+        """Begin counting after a fold."""
+        self.counts = counts = _CLIENT_ZEROS.copy()
+        return counts
+
+    def sift(self, topic: str) -> bool:
+        """Whether `topic` is certainly new to this client; remembers it."""
+        if self.sieve is None:
+            self.sieve = Sieve()
+        return self.sieve.add(topic)
+
+    def taken_over(self, now: float, address: str) -> deque[tuple[float, str]]:
+        """Remember that this id was taken over by `address`; the latest few take-overs."""
+        if self.takeovers is None:
+            self.takeovers = deque(maxlen=_RECENT_TAKEOVERS)
+        self.takeovers.append((now, address))
+        return self.takeovers
+
+
+class Connection:
+    """One open TCP connection. `client` is None until its CONNECT was accepted (or untracked)."""
+
+    __slots__ = (
+        "accepted",
+        "answered",
+        "client",
+        "closed",
+        "extreme",
+        "goodbye",
+        "half_open",
+        "host",
+        "opened",
+        "port",
+        "silent",
+        "spoke",
+    )
+
+    def __init__(self, host: HostSubject, port: int, now: float) -> None:
+        self.host = host
+        self.port = port
+        self.opened = now
+        self.accepted: float | None = None
+        self.answered = False
+        self.client: ClientSubject | None = None
+        self.closed = False
+        self.extreme = False
+        self.goodbye = False
+        self.half_open = False
+        self.silent = False
+        self.spoke = False
+
+
+S = TypeVar("S", ClientSubject, HostSubject)
+
+
+class Registry(Generic[S]):
+    """Subjects by key, least recently seen first, each with a row that is reused when freed."""
+
+    def __init__(self, limit: int, forgotten: Callable[[S], None]) -> None:
+        """`forgotten` is told of each subject that loses its place."""
+        self._limit = limit
+        self._tell = forgotten
+        self._subjects: OrderedDict[str, S] = OrderedDict()
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._subjects)
+
+    def __iter__(self) -> Iterator[S]:
+        return iter(self._subjects.values())
+
+    def get(self, key: str) -> S | None:
+        """The subject with this key, if tracked."""
+        return self._subjects.get(key)
+
+    def touch(self, key: str) -> None:
+        """Note that the subject was just seen, so that it is forgotten last."""
+        self._subjects.move_to_end(key)
+
+    def add(self, key: str, make: Callable[[int], S]) -> S | None:
+        """Track a new subject made by `make(row)`; None when every place is in use."""
+        if len(self._subjects) >= self._limit and not self._forget_one():
+            return None
+        row = self._free.pop() if self._free else len(self._subjects)
+        subject = self._subjects[key] = make(row)
+        return subject
+
+    def remove(self, key: str) -> S | None:
+        """Forget the subject with this key; its row is free for another."""
+        subject = self._subjects.pop(key, None)
+        if subject is not None:
+            self._free.append(subject.row)
+            self._tell(subject)
+        return subject
+
+    def _forget_one(self) -> bool:
+        for _ in range(min(_SEARCHED, len(self._subjects))):
+            key, subject = next(iter(self._subjects.items()))
+            if not subject.connected:
+                self.remove(key)
+                return True
+            self._subjects.move_to_end(key)
+        return False

@@ -1,0 +1,191 @@
+"""Homes of both families, recorded in virtual time."""
+
+import ast
+import collections
+import itertools
+from pathlib import Path
+
+import pytest
+
+import mqtt_ids.lab.train as train_package
+import mqtt_ids.lab.unseen as unseen_package
+from mqtt_ids.events import AnyEvent, Closed, Connected, Malformed, Opened, Published, Refused
+from mqtt_ids.lab.homes import Family, make_home, merge, record, shift
+
+HOUR = 3600.0
+BOTH: tuple[Family, ...] = ("train", "test")
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_the_same_seed_gives_the_same_events(family: Family) -> None:
+    one, two = (
+        list(record(make_home(7, family=family, size=12), start=8 * HOUR, duration=HOUR))
+        for _ in range(2)
+    )
+    assert one == two
+    other = list(record(make_home(8, family=family, size=12), start=8 * HOUR, duration=HOUR))
+    assert one != other
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_a_home_can_be_recorded_again(family: Family) -> None:
+    home = make_home(3, family=family, size=8)
+    assert list(record(home, duration=HOUR)) == list(record(home, duration=HOUR))
+
+
+@pytest.mark.parametrize(("family", "seed"), list(itertools.product(BOTH, range(6))))
+def test_events_are_in_order_and_every_opened_closes(family: Family, seed: int) -> None:
+    open_now: set[int] = set()
+    accepted: dict[int, str | None] = {}
+    last = 0.0
+    home = make_home(seed, family=family, eventful=30.0)
+    for event in record(home, start=100.0, duration=3 * HOUR):
+        assert event.time >= last
+        last = event.time
+        if isinstance(event, Opened):
+            assert event.connection not in open_now
+            open_now.add(event.connection)
+            continue
+        assert event.connection in open_now
+        if isinstance(event, Connected):
+            assert event.client_id not in accepted.values()
+            accepted[event.connection] = event.client_id
+        elif isinstance(event, Closed):
+            open_now.remove(event.connection)
+            accepted.pop(event.connection, None)
+        elif not isinstance(event, Refused):
+            assert event.client_id == accepted[event.connection]
+    assert not open_now
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_normal_life_breaks_no_protocol_and_only_stale_passwords_are_refused(
+    family: Family,
+) -> None:
+    refused_somewhere = False
+    for seed in range(25):
+        home = make_home(seed, family=family, size=6, eventful=40.0)
+        events = list(record(home, start=18 * HOUR, duration=2 * HOUR))
+        assert not [event for event in events if isinstance(event, Malformed)]
+        refusals = {event.credential for event in events if isinstance(event, Refused)}
+        assert not refusals or "stale-password" in home.cases
+        assert len(refusals) <= 1
+        refused_somewhere = refused_somewhere or bool(refusals)
+    assert refused_somewhere
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_homes_differ_a_lot(family: Family) -> None:
+    sizes: list[int] = []
+    rates: list[float] = []
+    cases: set[str] = set()
+    networks: set[str] = set()
+    for seed in range(40):
+        home = make_home(seed, family=family)
+        cases |= home.cases
+        networks.add(home.network)
+        sizes.append(len(home.residents))
+        events = itertools.islice(record(home, start=19 * HOUR, duration=600.0), 60_000)
+        rates.append(sum(isinstance(event, Published) for event in events) / 600.0)
+    assert min(sizes) <= 6
+    assert max(sizes) >= 35
+    assert min(rates) < 0.3
+    assert 5.0 < max(rates) < 100.0
+    assert networks == {"lan", "docker", "nat"}
+    assert len(cases) >= 28
+    assert cases >= {"broker-restart", "port-probe", "set-up-test", "stale-password", "newcomer"}
+    assert cases >= {"roaming", "odd-keep-alive", "controller-restarts", "states-after-birth"}
+
+
+@pytest.mark.parametrize("family", BOTH)
+@pytest.mark.parametrize("size", [3, 30, 200])
+def test_a_home_has_the_size_asked_for(family: Family, size: int) -> None:
+    home = make_home(1, family=family, size=size)
+    assert size <= len(home.residents) <= size + 2
+    assert len({resident.client_id for resident in home.residents}) >= len(home.residents) * 0.9
+
+
+def test_behind_one_address() -> None:
+    home = next(home for home in map(make_home, range(60)) if home.network == "nat")
+    assert len({event.address for event in record(home, duration=HOUR)}) == 1
+
+
+def test_after_a_restart_all_come_back_within_a_minute() -> None:
+    home = next(
+        home
+        for home in (make_home(seed, size=12, eventful=200.0) for seed in range(30))
+        if home.style == "plugs"
+    )
+    events = list(record(home, duration=4 * HOUR))
+    downs = collections.Counter(
+        event.time for event in events if isinstance(event, Closed) and event.by == "broker"
+    )
+    moment, many = downs.most_common(1)[0]
+    assert many >= 8
+    back = {
+        event.client_id
+        for event in events
+        if isinstance(event, Connected) and moment < event.time < moment + 240.0
+    }
+    assert len(back) >= many * 0.7
+
+
+def test_a_birth_makes_the_bridge_repeat_its_states() -> None:
+    home = next(
+        home
+        for home in (make_home(seed, style="zigbee", size=8, eventful=300.0) for seed in range(40))
+        if {"home-assistant", "states-after-birth"} <= home.cases
+    )
+    bridges = {r.client_id for r in home.residents if r.kind == "zigbee-bridge"}
+    controller = {r.client_id for r in home.residents if r.kind == "home-assistant"}
+    births: list[float] = []
+    pace: collections.Counter[int] = collections.Counter()
+    for event in record(home, duration=6 * HOUR):
+        if isinstance(event, Published):
+            if event.client_id in controller and event.topic == "homeassistant/status":
+                births.append(event.time)
+            if event.client_id in bridges:
+                pace[int(event.time)] += 1
+    after = [
+        max(pace[int(birth) + late] for late in range(26, 45))
+        for birth in births
+        if birth < 5.9 * HOUR
+    ]
+    assert len(after) >= 3
+    assert max(after) >= 10
+
+
+def test_people_sleep() -> None:
+    home = make_home(2, size=25, style="plugs")
+    night, evening = (
+        sum(event.client_id is not None for event in record(home, start=hour * HOUR, duration=HOUR))
+        for hour in (3, 19)
+    )
+    assert night < evening
+
+
+@pytest.mark.parametrize("package", [train_package, unseen_package])
+def test_families_share_no_tables(package: object) -> None:
+    folder = Path(str(getattr(package, "__file__", ""))).parent
+    own = f"mqtt_ids.lab.{folder.name}"
+    other = {"train": "mqtt_ids.lab.unseen", "unseen": "mqtt_ids.lab.train"}[folder.name]
+    seen: set[str] = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                seen.add(node.module)
+                seen.update(f"{node.module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Import):
+                seen.update(alias.name for alias in node.names)
+    assert any(name.startswith(own) for name in seen)
+    assert not [name for name in seen if name.startswith(other) or name == "mqtt_ids.lab.homes"]
+
+
+def test_shifted_and_merged_streams_stay_in_order() -> None:
+    one = list(record(make_home(1, size=4), duration=600.0))
+    later = list(shift(one, 100.0, connections=10_000))
+    both: list[AnyEvent] = list(merge(one, later))
+    assert len(both) == 2 * len(one)
+    assert [event.time for event in both] == sorted(event.time for event in both)
+    assert later[0].time == one[0].time + 100.0
+    assert not {event.connection for event in one} & {event.connection for event in later}
