@@ -19,7 +19,6 @@ from mqtt_ids.windows import HALF_LIVES, Floats, weight
 
 FURTHEST: Final = 30.0  # the most that one feature can be, in caps' square roots
 LEAST_UNLIKE: Final = 0.45  # being quieter than usual is no attack
-MASKED: Final = 0.5  # what the network sees where nothing can be seen
 OLD: Final = 86_400.0  # seconds after which a subject is of full age
 
 _UNLIKE_SLOPE = 0.5 * 2.5 / math.log(1e4)
@@ -32,12 +31,12 @@ _FEWEST_PUBLISHES = 0.5  # below this a mean per publish fades towards zero
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
     """Vectors of subjects of one role: n rows, one column per feature of the whole table.
 
-    `x` is scaled and unclipped; `seen` is 1 where a feature is seen and earned, else 0;
+    `x` is scaled and unclipped; `seen` tells which features are seen and earned;
     `context` is what the network is told beside it, in the order of `feature_table.CONTEXT`.
     """
 
     x: Floats
-    seen: Floats
+    seen: NDArray[np.bool_]
     context: Floats
 
 
@@ -81,9 +80,12 @@ class Layout:
         self._counted = np.array([f.window is not None for f in features])
         self._learned = np.array([f.learned for f in features])
         visible = np.array([f.needs in sees for f in features])
-        self._seen_cold = (visible & ~self._learned).astype(np.float32)
-        self._seen_earned = visible.astype(np.float32)
-        self._of = {s: np.array([i for i, f in enumerate(features) if f.shape is s]) for s in Shape}
+        self._seen_cold = visible & ~self._learned
+        self._seen_earned = visible
+        self._of = {
+            shape: np.array([i for i, f in enumerate(features) if f.shape is shape], np.intp)
+            for shape in Shape
+        }
 
     def _source(self, feature: Feature) -> int:
         if feature.window is None:
@@ -99,7 +101,7 @@ class Layout:
         found, publishes = self._found(state)
         x = np.zeros((n, len(FEATURES)), np.float32)
         x[:, self._columns] = self._scaled(state, found, publishes)
-        seen = np.zeros_like(x)
+        seen = np.zeros(x.shape, bool)
         seen[:, self._columns] = np.where(
             state.earned[:, None], self._seen_earned, self._seen_cold
         )
@@ -181,10 +183,17 @@ def unlikeness(counts: Floats, expected: Floats, damp: float) -> Floats:
     return value
 
 
-def network_input(vectors: Vectors) -> Floats:
-    """What the network sees: clipped to 0..1, the unseen at `MASKED`, then the context."""
-    clipped = np.where(vectors.seen > 0, np.clip(vectors.x, 0.0, 1.0), MASKED)
-    return np.concatenate([clipped, vectors.context], axis=1, dtype=np.float32)
+def in_units(x: Floats) -> Floats:
+    """Scaled values (n x features, at most 1 each) back in units; NaN for the learned ones."""
+    figures = np.full_like(x, np.nan)
+    for place, feature in enumerate(FEATURES):
+        value = np.minimum(x[:, place], 1.0)
+        span = weight(feature.window) if feature.window and feature.is_rate else 1.0
+        if feature.shape in (Shape.LOG, Shape.MEAN):
+            figures[:, place] = np.expm1(value * math.log1p(feature.cap)) / span
+        elif feature.shape in (Shape.LINEAR, Shape.SHARE):
+            figures[:, place] = value * feature.cap / span
+    return figures
 
 
 def document() -> str:

@@ -206,6 +206,10 @@ class Registry(Generic[S]):
             self._tell(subject)
         return subject
 
+    def every(self, tick: int, nth: int) -> list[S]:
+        """Every `nth` subject, others at each `tick`, so that all have their turn."""
+        return [s for s in self._subjects.values() if s.row % nth == tick % nth]
+
     def _forget_one(self) -> bool:
         for _ in range(min(_SEARCHED, len(self._subjects))):
             key, subject = next(iter(self._subjects.items()))

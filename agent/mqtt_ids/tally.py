@@ -41,7 +41,9 @@ class Tally:
         self.hosts_to_fold: list[HostSubject] = []
         self.new_clients: list[ClientSubject] = []
         self.new_hosts: list[HostSubject] = []
+        self.newcomers: list[ClientSubject] = []  # clients never seen before, for people
         self.facts: list[Fact] = []
+        self.uneasy: dict[HostSubject, None] = {}  # hosts with half-open or silent connections
         self.skipped = 0  # events of connections or subjects beyond the bounds
         self._client_share = max(max_clients // 4, 1)
         self._max_connections = max_clients * 4
@@ -71,11 +73,13 @@ class Tally:
             if not (connection.answered or connection.closed):
                 connection.half_open = True
                 connection.host.gauges[G.HALF_OPEN] += 1
+                self.uneasy[connection.host] = None
         while self._hushed and self._hushed[0][0] <= now:
             connection = self._hushed.popleft()[1]
             if not (connection.spoke or connection.closed):
                 connection.silent = True
                 connection.host.gauges[G.SILENT] += 1
+                self.uneasy[connection.host] = None
 
     # --- whom an event speaks of -----------------------------------------------------------
 
@@ -128,6 +132,8 @@ class Tally:
                 return None
             host.clients += 1
             self.new_clients.append(client)
+            if len(self.newcomers) < FACTS_KEPT:
+                self.newcomers.append(client)
         elif client.host is not host:
             client.host.clients -= 1
             host.clients += 1
@@ -156,6 +162,7 @@ class Tally:
 
     def _host_forgotten(self, host: HostSubject) -> None:
         host.counts = None
+        self.uneasy.pop(host, None)
 
     def _note(self, fact: Fact) -> None:
         if len(self.facts) < FACTS_KEPT:

@@ -6,9 +6,10 @@ is missing, the start fails with one line that names it.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import amqtt
 from amqtt.adapters import (
@@ -21,9 +22,13 @@ from amqtt.adapters import (
 )
 from amqtt.broker import Broker, BrokerContext
 from amqtt.plugins import manager
+from amqtt.plugins.base import BasePlugin
 from amqtt.session import Session
+from dacite import Config
 
 from mqtt_ids.errors import StartError
+
+log = logging.getLogger(__name__)
 
 CHUNK: Final = 16_384  # bytes taken from the network at a time
 
@@ -41,7 +46,7 @@ _NEEDED: Final = (
 
 
 @dataclass
-class RawConfig:
+class RawConfig(BasePlugin.Config):
     """What stands below the plugin's name in amqtt's configuration, unchecked."""
 
     values: Mapping[str, object] = field(default_factory=dict)
@@ -57,13 +62,13 @@ def take_config_whole(check: Callable[[object], None]) -> None:
         raise ImportError(_unknown("plugins.manager.from_dict"))
     build = manager.from_dict
 
-    def from_dict(data_class: type[Any], data: Any, config: Any = None) -> Any:
+    def from_dict(data_class: type[Any], data: dict[str, Any], config: Config) -> object:
         if data_class is not RawConfig:
             return build(data_class=data_class, data=data, config=config)
         check(data)
         return RawConfig(data)
 
-    manager.from_dict = from_dict
+    vars(manager)["from_dict"] = from_dict
 
 
 def _unknown(what: str) -> str:
@@ -71,14 +76,8 @@ def _unknown(what: str) -> str:
     return f"amqtt {version} has no {what}, so nothing could be observed; known to work is 0.12"
 
 
-class Broken(Protocol):
-    """Makes `broker.start()` fail; see `fail_start`."""
-
-    def __call__(self, error: Exception) -> None: ...
-
-
 class Access:
-    """The private parts of one broker. Raises StartError where this amqtt has other ones."""
+    """The private parts of one broker."""
 
     def __init__(self, context: BrokerContext) -> None:
         # The context's only way to the broker.
@@ -86,13 +85,12 @@ class Access:
         if broker is None:
             raise StartError(_unknown("BrokerContext._broker_instance"))
         self._broker = broker
-        missing = [name for name in _NEEDED if not hasattr(broker, name)]
-        self._missing = missing
 
     def check(self) -> None:
         """Raise StartError unless everything needed to observe is there."""
-        if self._missing:
-            raise StartError(_unknown(f"Broker.{self._missing[0]}"))
+        for name in _NEEDED:
+            if not hasattr(self._broker, name):
+                raise StartError(_unknown(f"Broker.{name}"))
 
     def wrap_connections(self, wrap: Callable[[Admit], Admit]) -> None:
         """Put `wrap` around what the listeners call for each new connection.
@@ -114,9 +112,26 @@ class Access:
 
     @property
     def backlog(self) -> int:
-        """Messages that are accepted but not yet written to all their subscribers."""
+        """Messages that are accepted but not yet written to all their subscribers. O(1).
+
+        The broker clears away what is done only with its next message: see `clear_done`.
+        """
         broker = self._broker
         return broker._broadcast_queue.qsize() + len(broker._tasks_queue)  # noqa: SLF001
+
+    def clear_done(self) -> int:
+        """Clear away the messages that are done; the backlog that is left.
+
+        The broker stops clearing at the first that is not done, and while no message comes.
+        """
+        tasks = self._broker._tasks_queue  # noqa: SLF001
+        for _ in range(len(tasks)):
+            task = tasks.popleft()
+            if not task.done():
+                tasks.append(task)
+            elif not task.cancelled() and task.exception() is not None:
+                log.info("a message could not be delivered: %s", task.exception())
+        return self.backlog
 
     def has_session(self, client_id: str) -> bool:
         """Whether there is a session of that id, connected or stored."""

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from amqtt.session import Session
+import msgspec
 
 from mqtt_ids import packets as mqtt
 from mqtt_ids.bans import Ban
@@ -21,6 +21,9 @@ from mqtt_ids.events import (
     Subscribed,
     Unsubscribed,
 )
+
+if TYPE_CHECKING:
+    from amqtt.session import Session
 
 ACCEPTED: Final = 0
 
@@ -68,7 +71,6 @@ class Connection:
         "closed",
         "connect",
         "credential",
-        "cut",
         "faulty",
         "goodbye",
         "heard",
@@ -102,7 +104,6 @@ class Connection:
         self.credential: int | None = None
         self.session: Session | None = None
         self.faulty = self.goodbye = self.paused = self.held = self.closed = False
-        self.cut: Callable[[str], None] = lambda _by: None
         self._emit = emit
         self._end: str | None = None  # by whom it was closed while `held`
         self._seen: dict[str, Any] = {
@@ -118,7 +119,7 @@ class Connection:
     def claim(self, connect: mqtt.ConnectPacket, key: bytes) -> None:
         """A whole CONNECT was read; the password is hashed here and goes no further."""
         self.credential = credential(key, connect)
-        self.connect = connect
+        self.connect = msgspec.structs.replace(connect, password=None)
         self.username = connect.username
 
     def answered(self, code: int, now: float, client_id: str | None = None) -> None:

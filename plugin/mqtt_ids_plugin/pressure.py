@@ -21,9 +21,13 @@ POLL: Final = 0.004  # seconds
 class Pressure:
     """Says when a client must wait. One task looks at the queues, only while somebody waits."""
 
-    def __init__(self, backlog: Callable[[], int]) -> None:
-        """`backlog` counts the messages that all clients together have in the broker."""
+    def __init__(self, backlog: Callable[[], int], clear_done: Callable[[], int]) -> None:
+        """`backlog` counts the messages that all clients together have in the broker, O(1).
+
+        `clear_done` counts them exactly, and may take its time.
+        """
         self._backlog = backlog
+        self._clear_done = clear_done
         self._relief: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -43,6 +47,11 @@ class Pressure:
         finally:
             connection.paused = False
 
+    @property
+    def lasting(self) -> bool:
+        """Whether clients are waiting for others to read."""
+        return self._relief is not None
+
     async def _relieved(self) -> None:
         if self._relief is None:
             self._relief = asyncio.Event()
@@ -51,7 +60,8 @@ class Pressure:
 
     async def _watch(self, relief: asyncio.Event) -> None:
         try:
-            while self._backlog() > ALL // 2:
+            # The broker's queues have no event to wait for.
+            while self._clear_done() > ALL // 2:  # noqa: ASYNC110
                 await asyncio.sleep(POLL)
         finally:
             self._relief = self._task = None

@@ -25,6 +25,7 @@ from mqtt_ids_plugin.pressure import BURST, Pressure
 MAX_PACKET: Final = 16 * 1024 * 1024  # bytes; amqtt holds each packet whole, twice
 CLOSING: Final = 2.0  # seconds for a peer to read what was written, before it is cut off
 SIGN_OF_LIFE: Final = 1_000  # bytes of a large packet that count as having been heard
+COMPACT_AFTER: Final = 65_536  # bytes that the broker has read
 PUBLISH: Final = 3
 CONNACK: Final = 2
 CONNACK_SIZE: Final = 4
@@ -107,8 +108,7 @@ class TappedReader(ReaderAdapter):
             await self._more(1)
         if self._buffer[self._at] >> 4 == PUBLISH and self._pressure.high(self._connection):
             await self._pressure.ease(self._connection)
-        if self._connection.faulty:
-            await self._give_up()
+        await self._unless_over()
 
     def _frame(self) -> bool:
         """Tell the decoder what is there of the packet; whether its size is known."""
@@ -136,8 +136,7 @@ class TappedReader(ReaderAdapter):
 
     async def _more(self, wanted: int) -> None:
         """Wait for more bytes. IncompleteReadError where there are none, or none may count."""
-        if self._connection.faulty or self._connection.closed:
-            await self._give_up()
+        await self._unless_over()
         try:
             data = await self._source(wanted)
         except (OSError, asyncio.IncompleteReadError):
@@ -150,8 +149,11 @@ class TappedReader(ReaderAdapter):
         self._buffer += data
         if self._stop is not None:
             self._tell()
-            if self._connection.faulty:
-                await self._give_up()
+            await self._unless_over()
+
+    async def _unless_over(self) -> None:
+        if self._connection.faulty or self._connection.closed:
+            await self._give_up()
 
     async def _give_up(self) -> NoReturn:
         # Let the broker begin what it has read before: at the end of a stream it drops the rest,
@@ -168,7 +170,7 @@ class TappedReader(ReaderAdapter):
         """Forget what the broker has read."""
         if self._at == len(self._buffer):
             self._buffer.clear()
-        elif self._at > 4 * MAX_HEADER * 1_000:
+        elif self._at > COMPACT_AFTER:
             del self._buffer[: self._at]
         else:
             return

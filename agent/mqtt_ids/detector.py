@@ -1,0 +1,257 @@
+"""The detector: events in, alerts out. It knows no clock, no socket and no broker."""
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from ulid import ULID
+
+from mqtt_ids import attacks, notes, reasons
+from mqtt_ids.alerts import Alert
+from mqtt_ids.counters import Client as C
+from mqtt_ids.counters import Gauge as G
+from mqtt_ids.events import Event, Sees
+from mqtt_ids.feature_table import Role
+from mqtt_ids.incidents import Incidents, Sign
+from mqtt_ids.policy import Neighbours
+from mqtt_ids.subjects import ClientSubject, HostSubject
+from mqtt_ids.verdicts import Verdict, Verdicts
+from mqtt_ids.watch import Batch, Watch
+from mqtt_ids_model import Model, Scores
+
+Threshold = Literal["budget", "mean-std"] | float
+
+HELD_IS_FRESH = 5  # so many held connections are a sign each second, without a new packet
+JOINED_WITH = 5.0  # seconds before the first sign from which on a new id belongs to an attack
+
+
+class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """One client, for people. Times are on the sensor's clock, in seconds."""
+
+    client_id: str
+    address: str | None
+    username: str | None
+    connected: bool
+    since: float
+    last: float
+    verdict: str
+    score: float | None
+    learned: bool
+
+
+class Detector:
+    """Watches, scores, judges, and tells incidents. `tick` once a second.
+
+    `threshold` is which of the card's thresholds decides, or a number for all mask classes.
+    `facts` can be switched off to see what the network finds alone.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        sees: Sees,
+        threshold: Threshold = "budget",
+        max_clients: int = 5000,
+        facts: bool = True,
+        new_id: Callable[[], str] = lambda: str(ULID()),
+    ) -> None:
+        self.watch = Watch(sees=sees, max_clients=max_clients)
+        self._model = model
+        self._thresholds = {
+            mask_class: float(values[threshold]) if isinstance(threshold, str) else threshold
+            for mask_class, values in model.card.thresholds.items()
+        }
+        self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}
+        self._incidents = Incidents(new_id)
+        self._notes = notes.Notes()
+        self._facts = facts
+        self._last_tick = -np.inf
+
+    def feed(self, event: Event) -> None:
+        """Count one event. O(1)."""
+        self.watch.feed(event)
+
+    def tick(self, now: float) -> list[Alert]:
+        """Judge whoever is due at `now`; the alerts that tell what changed."""
+        clients, hosts = self.watch.due(now)
+        signs = [*self._judge(clients, now, clients), *self._judge(hosts, now, clients)]
+        facts = self._notes.tick(self.watch.tally, now)
+        if self._facts:
+            signs += [notes.sign(fact) for fact in facts]
+        self._last_tick = now
+        return self._incidents.tick(signs, now)
+
+    def clients(self) -> list[ClientView]:
+        """All tracked clients, for people."""
+        verdicts = self._verdicts[Role.CLIENT]
+        return [
+            ClientView(
+                client_id=client.id,
+                address=client.host.address,
+                username=client.username,
+                connected=client.connected,
+                since=client.since,
+                last=client.last,
+                verdict=verdicts.verdict(client.row).name.lower(),
+                score=verdicts.score(client.row),
+                learned=self.watch.earned(client),
+            )
+            for client in self.watch.tally.clients
+        ]
+
+    def neighbours(self, incident_id: str) -> Neighbours:
+        """The calm clients that share the incident's address or user name.
+
+        An id that appeared with the incident is no neighbour: an attacker makes up many.
+        """
+        incident = self._incidents.get(incident_id)
+        if incident is None:
+            return Neighbours()
+        verdicts = self._verdicts[Role.CLIENT]
+        settled = incident.first_seen - JOINED_WITH
+        calm = [
+            client
+            for client in self.watch.tally.clients
+            if client.id not in incident.clients
+            and client.since < settled
+            and verdicts.verdict(client.row) is Verdict.CALM
+        ]
+        user = incident.sign.username
+        return Neighbours(
+            address=tuple(c.id for c in calm if c.host.address == incident.address),
+            username=tuple(c.id for c in calm if user is not None and c.username == user),
+            connected=sum(client.connected for client in calm),
+        )
+
+    # --- judging ---------------------------------------------------------------------------
+
+    def _judge(
+        self,
+        batch: Batch[ClientSubject] | Batch[HostSubject] | None,
+        now: float,
+        clients: Batch[ClientSubject] | None,
+    ) -> Iterable[Sign]:
+        if batch is None:
+            return []
+        vectors = batch.vectors
+        verdicts = self._verdicts[batch.role]
+        for row in self.watch.started(batch.role):
+            verdicts.start(row)
+        scores = self._model.score(vectors.x, vectors.seen, vectors.context)
+        thresholds = self._thresholds_of(batch)
+        rows = np.array([subject.row for subject in batch.subjects], np.intp)
+        fresh = np.array([self._is_fresh(subject) for subject in batch.subjects])
+        verdict = verdicts.judge(rows, scores.score, thresholds, fresh, now)
+        odd = rows[verdict != Verdict.CALM]
+        if len(odd):
+            self.watch.taint(batch.role, odd)
+        places = np.flatnonzero(verdict == Verdict.ATTACK)
+        if not len(places):
+            return []
+        return self._signs(batch, places, scores, thresholds, now, clients)
+
+    def _thresholds_of(
+        self, batch: Batch[ClientSubject] | Batch[HostSubject]
+    ) -> NDArray[np.float64]:
+        new = self._thresholds[mask_class(batch.role, earned=False)]
+        learned = self._thresholds[mask_class(batch.role, earned=True)]
+        return np.where(batch.state.earned, learned, new)
+
+    def _is_fresh(self, subject: ClientSubject | HostSubject) -> bool:
+        if subject.last > self._last_tick:
+            return True
+        if isinstance(subject, ClientSubject):
+            return False
+        gauges = subject.gauges
+        return gauges[G.HALF_OPEN] + gauges[G.EXTREME] + gauges[G.SILENT] >= HELD_IS_FRESH
+
+    def _signs(  # noqa: PLR0913 - one batch and what was found in it
+        self,
+        batch: Batch[ClientSubject] | Batch[HostSubject],
+        places: NDArray[np.intp],
+        scores: Scores,
+        thresholds: NDArray[np.float64],
+        now: float,
+        clients: Batch[ClientSubject] | None,
+    ) -> Iterable[Sign]:
+        figures = self.watch.figures(batch, places)
+        for number, place in enumerate(places):
+            subject = batch.subjects[place]
+            began = self._verdicts[batch.role].began(subject.row)
+            part, sole = self._taking_part(subject, began, clients)
+            x, errors = batch.vectors.x[place], scores.errors[place]
+            reconstruction = scores.reconstruction[place]
+            observed = figures.observed[number]
+            name, clear = attacks.name(
+                attacks.shares(errors, x, reconstruction),
+                observed,
+                is_host=batch.role is Role.HOST,
+                clients=len(part),
+                sole_share=sole,
+            )
+            score, threshold = float(scores.score[place]), float(thresholds[place])
+            only = part[0] if len(part) == 1 else None
+            yield Sign(
+                time=now,
+                first_seen=began,
+                attack=name,
+                severity=attacks.severity(name, score / threshold, len(part)),
+                confidence=(1.0 - 0.5 * threshold / score) * (0.5 + 0.5 * clear),
+                address=_address(subject),
+                client_id=None if only is None else only.id,
+                username=None if only is None else only.username,
+                clients=tuple(client.id for client in part),
+                whole_host=batch.role is Role.HOST,
+                reasons=reasons.reasons(
+                    errors,
+                    np.where(x > reconstruction, errors, 0.0),
+                    observed,
+                    figures.usual[number],
+                    self._model.card.typical,
+                ),
+                score=score,
+                threshold=threshold,
+            )
+
+    def _taking_part(
+        self,
+        subject: ClientSubject | HostSubject,
+        began: float,
+        clients: Batch[ClientSubject] | None,
+    ) -> tuple[list[ClientSubject], float]:
+        """The clients behind a sign, the loudest first, and its part of the host's publishes.
+
+        For a host these are its clients that are odd themselves or appeared with the sign.
+        """
+        if isinstance(subject, ClientSubject):
+            return [subject], 1.0
+        if clients is None:
+            return [], 0.0
+        verdicts = self._verdicts[Role.CLIENT]
+        here = [
+            (float(clients.state.counts[place, C.PUBLISHES, 0]), client)
+            for place, client in enumerate(clients.subjects)
+            if client.host is subject
+        ]
+        part = [
+            (loud, client)
+            for loud, client in here
+            if client.since >= began - JOINED_WITH
+            or verdicts.verdict(client.row) is not Verdict.CALM
+        ]
+        part.sort(key=lambda entry: -entry[0])
+        whole = sum(loud for loud, _ in here)
+        sole = part[0][0] / whole if part and whole > 0.0 else 0.0
+        return [client for _, client in part], sole
+
+
+def mask_class(role: Role, *, earned: bool) -> str:
+    """Which threshold a vector is held against: by role, and whether it has a normal."""
+    return f"{role.value}/{'learned' if earned else 'new'}"
+
+
+def _address(subject: ClientSubject | HostSubject) -> str:
+    return subject.host.address if isinstance(subject, ClientSubject) else subject.address

@@ -1,0 +1,202 @@
+"""Incidents: one attack by one subject, from first sign to calm, as one alert with a stable id."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from mqtt_ids.alerts import SEVERITIES, Alert, Attack, Reason, Severity, State
+from mqtt_ids.attacks import MITRE
+
+CALM_AFTER: Final = 60.0  # seconds without a sign after which an incident closes
+NOTE_CLOSES_AFTER: Final = 10.0  # the same for info, which is a note
+UPDATE_EVERY: Final = 5.0  # seconds between two updates of one incident at the least
+REFRESH_EVERY: Final = 60.0  # seconds after which an incident that goes on is told again
+MOST_OPEN: Final = 500  # beyond that, signs of new incidents are only counted
+MOST_CLIENTS: Final = 1000  # ids remembered per incident
+CLIENTS_SHOWN: Final = 20
+LONGEST_ID: Final = 256  # characters of an id or user name in an alert
+
+
+class Sign(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason to open or keep an incident: an attack verdict on a subject, or a fact.
+
+    `clients` are the ids that take part. `whole_host` tells that the host and not one client is
+    meant. `score` and `threshold` are None for a fact.
+    """
+
+    time: float
+    first_seen: float
+    attack: Attack
+    severity: Severity
+    confidence: float
+    address: str
+    client_id: str | None
+    username: str | None
+    clients: tuple[str, ...]
+    whole_host: bool
+    reasons: tuple[Reason, ...]
+    score: float | None = None
+    threshold: float | None = None
+
+
+class Incident:
+    """One open incident."""
+
+    __slots__ = ("also", "clients", "id", "last", "sign", "told", "told_at", "whole_host")
+
+    def __init__(self, incident_id: str, sign: Sign) -> None:
+        self.id = incident_id
+        self.sign = sign  # the strongest so far
+        self.last = sign.time
+        self.also: list[Attack] = []
+        self.clients: dict[str, None] = dict.fromkeys(sign.clients[:MOST_CLIENTS])
+        self.whole_host = sign.whole_host
+        self.told: tuple[object, ...] | None = None
+        self.told_at = sign.time
+
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+        return self.sign.address
+
+    @property
+    def first_seen(self) -> float:
+        """Its first sign, in seconds on the sensor's clock."""
+        return self.sign.first_seen
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it is mere information and no alarm."""
+        return self.sign.severity == "info"
+
+    def is_meant_by(self, sign: Sign) -> bool:
+        """Whether `sign` belongs to this incident: the same subject, or its host."""
+        if (sign.severity == "info") != self.is_note:
+            return False
+        if self.is_note:
+            same = (self.sign.attack, self.sign.client_id, self.address)
+            return same == (sign.attack, sign.client_id, sign.address)
+        if sign.address != self.address:
+            return sign.client_id is not None and sign.client_id == self.sign.client_id
+        return self.whole_host or sign.whole_host or sign.client_id in self.clients
+
+    def add(self, sign: Sign) -> None:
+        """Take in a further sign; the strongest one gives name, severity and reasons."""
+        self.last = max(self.last, sign.time)
+        for client in sign.clients:
+            if len(self.clients) < MOST_CLIENTS:
+                self.clients[client] = None
+        before = self.sign
+        first = min(before.first_seen, sign.first_seen)
+        if _weight(sign, whole=sign.whole_host) >= _weight(before, whole=self.whole_host):
+            self._rename(sign.attack)
+            self.sign = msgspec.structs.replace(sign, first_seen=first)
+        elif sign.attack != before.attack and sign.attack not in self.also:
+            self.also.append(sign.attack)
+        self.whole_host = self.whole_host or sign.whole_host
+
+    def _rename(self, attack: Attack) -> None:
+        if attack != self.sign.attack and self.sign.attack not in self.also:
+            self.also.append(self.sign.attack)
+        if attack in self.also:
+            self.also.remove(attack)
+
+    def essence(self) -> tuple[object, ...]:
+        """What is worth an update when it changes."""
+        scale = len(self.clients).bit_length()
+        return (self.sign.attack, self.sign.severity, tuple(self.also), scale)
+
+
+def _weight(sign: Sign, *, whole: bool) -> tuple[int, int, float]:
+    """Named before unnamed, graver before lighter, the whole host before one of its clients."""
+    ratio = 0.0 if sign.score is None or sign.threshold is None else sign.score / sign.threshold
+    named = sign.attack != "unusual"
+    return (2 * SEVERITIES.index(sign.severity) + named, int(whole), ratio)
+
+
+class Incidents:
+    """The open incidents. `skipped` counts signs that found no room."""
+
+    def __init__(self, new_id: Callable[[], str]) -> None:
+        self._new_id = new_id
+        self._open: dict[str, Incident] = {}
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[Incident]:
+        return iter(self._open.values())
+
+    def get(self, incident_id: str) -> Incident | None:
+        """The open incident with this id."""
+        return self._open.get(incident_id)
+
+    @property
+    def active(self) -> bool:
+        """Whether an incident above info is open."""
+        return any(not incident.is_note for incident in self._open.values())
+
+    def tick(self, signs: Iterable[Sign], now: float) -> list[Alert]:
+        """Take in the signs of this tick; what changed, as alerts."""
+        opened: dict[str, Incident] = {}
+        for sign in signs:
+            self._take(sign, opened)
+        changes: list[tuple[Incident, State]] = [(i, "open") for i in opened.values()]
+        changes += [(i, "update") for i in self._open.values() if self._worth_telling(i, now)]
+        for incident in [i for i in self._open.values() if _is_over(i, now)]:
+            del self._open[incident.id]
+            changes.append((incident, "closed"))
+        return [self._alert(incident, state, now) for incident, state in changes]
+
+    def _take(self, sign: Sign, opened: dict[str, Incident]) -> None:
+        for incident in self._open.values():
+            if incident.is_meant_by(sign):
+                incident.add(sign)
+                return
+        if len(self._open) >= MOST_OPEN:
+            self.skipped += 1
+            return
+        incident = Incident(self._new_id(), sign)
+        self._open[incident.id] = opened[incident.id] = incident
+
+    @staticmethod
+    def _worth_telling(incident: Incident, now: float) -> bool:
+        since = now - incident.told_at
+        if incident.told is None or since < UPDATE_EVERY:
+            return False
+        going_on = incident.last > incident.told_at and since >= REFRESH_EVERY
+        return incident.told != incident.essence() or (going_on and not incident.is_note)
+
+    def _alert(self, incident: Incident, state: State, now: float) -> Alert:
+        incident.told = incident.essence()
+        incident.told_at = now
+        sign = incident.sign
+        clients = tuple(incident.clients)
+        return Alert(
+            id=incident.id,
+            state=state,
+            active=self.active,
+            severity=sign.severity,
+            attack=sign.attack,
+            also=tuple(incident.also),
+            confidence=round(sign.confidence, 3),
+            mitre=MITRE.get(sign.attack, ()),
+            time=now,
+            first_seen=sign.first_seen,
+            client_id=_cut(sign.client_id),
+            username=_cut(sign.username),
+            address=sign.address,
+            clients=tuple(client[:LONGEST_ID] for client in clients[:CLIENTS_SHOWN]),
+            client_count=len(clients),
+            score=sign.score,
+            threshold=sign.threshold,
+            reasons=sign.reasons,
+        )
+
+
+def _cut(text: str | None) -> str | None:
+    return None if text is None else text[:LONGEST_ID]
+
+
+def _is_over(incident: Incident, now: float) -> bool:
+    after = NOTE_CLOSES_AFTER if incident.is_note else CALM_AFTER
+    return now - incident.last >= after

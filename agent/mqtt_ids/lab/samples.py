@@ -1,0 +1,86 @@
+"""Calm vectors from simulated homes: what the network learns from and is calibrated on."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+import numpy as np
+
+from mqtt_ids.events import SEES_ALL, Event
+from mqtt_ids.feature_table import FEATURES, Shape
+from mqtt_ids.lab.homes import Family, make_home, record
+from mqtt_ids.watch import Batch, Watch
+from mqtt_ids.windows import Floats
+
+_LINEAR = np.array([feature.shape is Shape.LINEAR for feature in FEATURES])
+_NOTABLE = 0.05  # of the cap: something rare is going on
+_LOUD = 0.85  # of the cap: something common is at its busiest
+
+
+class Samples(msgspec.Struct, kw_only=True):
+    """Vectors of many subjects over time, row by row.
+
+    `x`, `seen` and `context` as in `features.Vectors`; `time` in s; `subject` a number that no
+    two subjects of the same collection share.
+    """
+
+    x: Floats
+    seen: np.ndarray
+    context: Floats
+    time: np.ndarray
+    subject: np.ndarray
+
+
+def ticks(watch: Watch, events: Iterable[Event], start: float) -> Iterator[tuple[float, tuple]]:
+    """Feed `events` to `watch`; what is due, once a second of their time."""
+    due = start + 1.0
+    for event in events:
+        while event.time >= due:
+            yield due, watch.due(due)
+            due += 1.0
+        watch.feed(event)
+
+
+def sample(  # noqa: PLR0913 - one home, and how to sample it
+    seed: int,
+    *,
+    family: Family,
+    duration: float,
+    eventful: float,
+    keep: float,
+    rare: float = 1.0,
+) -> Samples:
+    """Vectors of the home `seed` over `duration` s: a share `keep` of all, `rare` of the notable."""
+    rng = np.random.default_rng(seed)
+    home = make_home(seed, family=family, eventful=eventful)
+    start = float(rng.uniform(0, 7 * 86_400))
+    watch = Watch(sees=SEES_ALL, max_clients=5000)
+    parts: list[tuple] = []
+    for now, batches in ticks(watch, record(home, start=start, duration=duration), start):
+        for batch in batches:
+            if batch is not None:
+                parts.append(_kept(batch, now, rng, keep, rare))
+    x, seen, context, time, subject = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Samples(x=x, seen=seen, context=context, time=time, subject=subject + 100_000 * seed)
+
+
+def _kept(batch: Batch, now: float, rng: np.random.Generator, keep: float, rare: float) -> tuple:
+    vectors = batch.vectors
+    notable = (vectors.x[:, _LINEAR] > _NOTABLE).any(axis=1) | (vectors.x > _LOUD).any(axis=1)
+    draw = rng.random(len(notable))
+    kept = np.flatnonzero(draw < np.where(notable, max(keep, rare), keep))
+    side = 50_000 if batch.role.value == "host" else 0
+    rows = np.array([batch.subjects[i].row + side for i in kept], np.int64)
+    return (
+        vectors.x[kept],
+        vectors.seen[kept],
+        vectors.context[kept],
+        np.full(len(kept), now),
+        rows,
+    )
+
+
+def joined(parts: Iterable[Samples]) -> Samples:
+    """Several collections as one."""
+    columns = zip(*(msgspec.structs.astuple(part) for part in parts), strict=True)
+    x, seen, context, time, subject = (np.concatenate(column) for column in columns)
+    return Samples(x=x, seen=seen, context=context, time=time, subject=subject)

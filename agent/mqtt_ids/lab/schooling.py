@@ -1,0 +1,199 @@
+"""Trains the shipped model on the lab, from a seed: collect, train, quantise, set thresholds."""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mqtt_ids.detector import mask_class
+from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Role
+from mqtt_ids.features import in_units
+from mqtt_ids.lab.samples import Samples, joined, sample
+from mqtt_ids.windows import Floats
+from mqtt_ids_model import (
+    Autoencoder,
+    Card,
+    decluster,
+    mean_std,
+    network_inputs,
+    open_scorer,
+    peaks_over_threshold,
+    reconstruction_error,
+    save_model,
+    to_int8,
+    train,
+)
+
+Say = Callable[[str], None]
+
+TRAIN_HOMES: Final = range(1000, 1100)
+CALIBRATION_HOMES: Final = range(5000, 5040)
+HOURS: Final = 4.0
+CALIBRATION_HOURS: Final = 12.0
+EVENTFUL: Final = 8.0  # times as many restarts, updates and visitors as in real life
+KEPT, KEPT_RARE = 0.05, 0.3
+CALIBRATION_KEPT: Final = 0.25
+EPOCHS: Final = 25
+TUNING_EPOCHS: Final = 4
+MOST_ROWS: Final = 600_000
+CORRUPTED: Final = 0.12  # of the features of a training vector
+BASE_QUANTILE: Final = 0.999
+CLUSTER_GAP: Final = 120.0  # seconds
+WEEK: Final = 7 * 86_400.0
+BUDGET: Final = 0.2  # incidents per home and week and mask class
+
+CALM_CLASSES: Final = tuple(
+    (role, earned) for role in (Role.CLIENT, Role.HOST) for earned in (False, True)
+)
+
+
+def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
+    """Make a model from the lab and write it to `folder`. The same seed gives the same model."""
+    say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
+    calm = collect(TRAIN_HOMES, HOURS, KEPT, KEPT_RARE, workers)
+    rng = np.random.default_rng(seed)
+    if len(calm.x) > MOST_ROWS:
+        calm = _rows(calm, rng.choice(len(calm.x), MOST_ROWS, replace=False))
+    say(f"training on {len(calm.x)} vectors of {len(NAMES)} features")
+    net, model = teach(calm, seed, say)
+    say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
+    other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, CALIBRATION_KEPT, 1.0, workers)
+    weeks = len(CALIBRATION_HOMES) * CALIBRATION_HOURS * 3600.0 / WEEK
+    thresholds = calibrate(model, other, weeks)
+    say(f"thresholds: {thresholds}")
+    return save_model(
+        folder,
+        model=model,
+        net=net,
+        features=NAMES,
+        units=[feature.unit for feature in FEATURES],
+        context=CONTEXT,
+        thresholds=thresholds,
+        golden=golden(calm),
+        typical=typical(other),
+        trained={
+            "seed": seed,
+            "homes": len(TRAIN_HOMES),
+            "vectors": len(calm.x),
+            "calibration_homes": len(CALIBRATION_HOMES),
+            "calibration_home_weeks": round(weeks, 2),
+            "epochs": EPOCHS,
+        },
+    )
+
+
+def collect(homes: range, hours: float, keep: float, rare: float, workers: int) -> Samples:
+    """Calm vectors of many homes of the training family; every third home is very eventful."""
+    jobs = [
+        (seed, hours * 3600.0, EVENTFUL * (3.0 if seed % 3 == 0 else 1.0), keep, rare)
+        for seed in homes
+    ]
+    with ProcessPoolExecutor(workers) as pool:
+        return joined(pool.map(_sample, jobs))
+
+
+def teach(calm: Samples, seed: int, say: Say) -> tuple[Autoencoder, bytes]:
+    """The network, trained to undo corruption, and its int8 form."""
+    x = network_inputs(calm.x, calm.seen, calm.context)
+    target = np.ascontiguousarray(x[:, : len(NAMES)])
+    net = Autoencoder.fresh(x.shape[1], len(NAMES), seed)
+
+    def progress(epoch: int, loss: float) -> None:
+        say(f"epoch {epoch}: loss {loss:.6f}")
+
+    train(
+        net, x, target, calm.seen, epochs=EPOCHS, seed=seed, batch=512,
+        corrupt=corrupt, progress=progress,
+    )  # fmt: skip
+    train(
+        net, x, target, calm.seen, epochs=TUNING_EPOCHS, seed=seed + 1, batch=512,
+        rate=1e-4, corrupt=corrupt, fake_quant=True, progress=progress,
+    )  # fmt: skip
+    return net, to_int8(net, x[:: max(1, len(x) // 50_000)])
+
+
+def corrupt(rng: np.random.Generator, rows: Floats, seen: np.ndarray) -> Floats:
+    """Replace some features by anything at all, so that each is learned from the others.
+
+    Half the rows stay clean. Without this the network copies its inputs and would reconstruct
+    an attack just as well.
+    """
+    width = seen.shape[1]
+    hit = (rng.random(seen.shape) < CORRUPTED) & seen.astype(bool)
+    hit &= rng.random((len(rows), 1)) < 0.5  # noqa: PLR2004 - a half
+    noise = rng.random(seen.shape, np.float32)
+    rows[:, :width] = np.where(hit, noise, rows[:, :width])
+    return rows
+
+
+def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, float]]:
+    """Per mask class, the paper's mean + std and the threshold that keeps the budget."""
+    scores = score(model, calm)
+    thresholds = {}
+    for role, earned in CALM_CLASSES:
+        mine = (calm.context[:, 0] == (role is Role.HOST)) & (calm.context[:, 2] == earned)
+        values = scores[mine]
+        base = float(np.quantile(values, BASE_QUANTILE))
+        peaks = decluster(
+            calm.time[mine], values, calm.subject[mine], gap=CLUSTER_GAP, base=base
+        )
+        budget = peaks_over_threshold(peaks, base=base, exposure=weeks, budget=BUDGET)
+        thresholds[mask_class(role, earned=earned)] = {
+            "budget": budget,
+            "mean-std": mean_std(values),
+        }
+    return thresholds
+
+
+def score(model: bytes, samples: Samples) -> Floats:
+    """The quantised model's reconstruction error of every sample."""
+    scorer = open_scorer(model)
+    parts = []
+    for first in range(0, len(samples.x), 65_536):
+        some = slice(first, first + 65_536)
+        x, seen = samples.x[some], samples.seen[some]
+        out = scorer.reconstruct(network_inputs(x, seen, samples.context[some]))
+        parts.append(reconstruction_error(x, out, seen)[0])
+    return np.concatenate(parts)
+
+
+def golden(calm: Samples) -> tuple[Floats, np.ndarray, Floats]:
+    """Vectors that every load must score alike: calm, at their caps, and far beyond."""
+    rows = np.linspace(0, len(calm.x) - 1, 6).astype(int)
+    x, seen, context = calm.x[rows].copy(), calm.seen[rows], calm.context[rows]
+    x[2:4] = 1.0
+    x[4:] = 20.0
+    return x, seen, context
+
+
+def typical(calm: Samples) -> dict[str, dict[str, float]]:
+    """Per feature, what is common and what is rare in calm homes, in units."""
+    common = {}
+    for place, feature in enumerate(FEATURES):
+        if feature.learned:
+            continue
+        values = calm.x[calm.seen[:, place], place]
+        levels = np.zeros((2, len(FEATURES)), np.float32)
+        levels[:, place] = np.quantile(values, (0.5, 0.999))
+        p50, p999 = in_units(levels)[:, place]
+        common[feature.name] = {"p50": float(f"{p50:.4g}"), "p999": float(f"{p999:.4g}")}
+    return common
+
+
+def _sample(job: tuple[int, float, float, float, float]) -> Samples:
+    seed, duration, eventful, keep, rare = job
+    return sample(
+        seed, family="train", duration=duration, eventful=eventful, keep=keep, rare=rare
+    )
+
+
+def _rows(samples: Samples, rows: np.ndarray) -> Samples:
+    return Samples(
+        x=samples.x[rows],
+        seen=samples.seen[rows],
+        context=samples.context[rows],
+        time=samples.time[rows],
+        subject=samples.subject[rows],
+    )

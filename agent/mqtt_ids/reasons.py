@@ -1,0 +1,96 @@
+"""Reasons in words: the features that carry the error, observed against usual."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from mqtt_ids.alerts import Reason
+from mqtt_ids.facts import Fact
+from mqtt_ids.feature_table import FEATURES, Feature
+from mqtt_ids.windows import Floats
+
+MOST: Final = 3
+_WINDOW_LABELS = ("_10s", "_1m", "_10m")
+_NONE_BELOW = 0.05
+
+
+def reasons(
+    errors: Floats,
+    excess: Floats,
+    observed: Floats,
+    usual: Floats,
+    typical: Mapping[str, Mapping[str, float]],
+) -> tuple[Reason, ...]:
+    """The three features with most of the error, one per counter, worst first.
+
+    All arrays have one value per feature: squared errors, the same where the subject did more
+    than expected (else 0), figures in units (`usual` NaN where it has no normal of its own).
+    `typical` are quantiles of calm homes, in units, for those.
+    """
+    whole = max(float(errors.sum()), 1e-12)
+    chosen: dict[str, int] = {}
+    for place in np.argsort(excess)[::-1]:
+        if excess[place] <= 0.0 or len(chosen) == MOST:
+            break
+        chosen.setdefault(_stem(FEATURES[place].name), int(place))
+    return tuple(
+        _reason(FEATURES[place], observed[place], usual[place], errors[place] / whole, typical)
+        for place in chosen.values()
+    )
+
+
+def from_fact(fact: Fact) -> Reason:
+    """A fact as a reason; no share, for the network was not asked."""
+    return Reason(
+        feature=fact.kind.value,
+        observed=fact.observed,
+        usual=fact.usual,
+        unit=fact.unit,
+        share=None,
+        text=fact.text,
+    )
+
+
+def figure(value: float) -> str:
+    """A figure for people: three digits that count, no exponent."""
+    if not math.isfinite(value):
+        return "more than can be counted"
+    if abs(value) >= 100:  # noqa: PLR2004 - three digits
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
+
+
+def _stem(name: str) -> str:
+    for label in _WINDOW_LABELS:
+        name = name.removesuffix(label)
+    return name.removeprefix("unlike_")
+
+
+def _reason(
+    feature: Feature,
+    observed: float,
+    usual: float,
+    share: float,
+    typical: Mapping[str, Mapping[str, float]],
+) -> Reason:
+    own = not math.isnan(usual)
+    level = float(usual) if own else typical.get(feature.name, {}).get("p999")
+    said = feature.phrase.format(figure(float(observed)))
+    return Reason(
+        feature=feature.name,
+        observed=float(f"{observed:.6g}"),
+        usual=None if level is None else float(f"{level:.6g}"),
+        unit=feature.unit,
+        share=round(float(share), 4),
+        text=said + _compared(level, own=own),
+    )
+
+
+def _compared(level: float | None, *, own: bool) -> str:
+    if level is None:
+        return ""
+    if level < _NONE_BELOW:
+        return ", usually none" if own else "; in calm homes almost none do"
+    return f", usually {figure(level)}" if own else f"; calm homes stay below {figure(level)}"
