@@ -4,8 +4,16 @@ A fact is raised where it is seen; whether and how it is alerted is decided else
 """
 
 import enum
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
+
+from mqtt_ids.events import Connected, Event, Published, Refused, Subscribed
+from mqtt_ids.subjects import ClientSubject
+
+OWN_TOPICS: Final = "$ids/"
+FIGHT_WITHIN: Final = 300.0  # seconds
 
 
 class FactKind(enum.Enum):
@@ -35,3 +43,72 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     observed: float | None = None
     usual: float | None = None
     unit: str = ""
+
+
+def first_wide_filter(event: Subscribed, client: ClientSubject, filters: int) -> Fact:
+    """`client` subscribes to everything, by so many `filters`, and never did."""
+    return Fact(
+        kind=FactKind.FIRST_WIDE_FILTER,
+        time=event.time,
+        address=event.address,
+        client_id=client.id,
+        username=client.username,
+        text="subscribes to everything, for the first time",
+        observed=float(filters),
+        usual=0.0,
+        unit="filters",
+    )
+
+
+def takeover(event: Connected, client: ClientSubject, rivals: Sequence[str]) -> Fact:
+    """`client` was taken over by these addresses, one after the other, within `FIGHT_WITHIN`."""
+    return Fact(
+        kind=FactKind.TAKEOVER,
+        time=event.time,
+        address=event.address,
+        client_id=client.id,
+        username=client.username,
+        text=f"is fought over by {' and '.join(sorted(set(rivals))[:3])}",
+        observed=float(len(rivals)),
+        usual=0.0,
+        unit=f"take-overs in {FIGHT_WITHIN:.0f} s",
+    )
+
+
+def on_ids_topic(event: Event, client_id: str | None, username: str | None, what: str) -> Fact:
+    """Someone does `what` on a topic of ours."""
+    return Fact(
+        kind=FactKind.IDS_TOPIC,
+        time=event.time,
+        address=event.address,
+        client_id=client_id,
+        username=username,
+        text=f"{what} on {OWN_TOPICS}…, where only the detector speaks",
+    )
+
+
+def on_foreign_topic(event: Published, client: ClientSubject, alone_for: int) -> Fact:
+    """`client` publishes where another had been alone for so many messages."""
+    return Fact(
+        kind=FactKind.FOREIGN_TOPIC,
+        time=event.time,
+        address=event.address,
+        client_id=client.id,
+        username=client.username,
+        text=f"publishes on a topic that another client had to itself for {alone_for} messages",
+        observed=1.0,
+        usual=0.0,
+        unit="topics",
+    )
+
+
+def stale_password(event: Refused) -> Fact:
+    """A login is refused with the very credential that was refused before."""
+    return Fact(
+        kind=FactKind.STALE_PASSWORD,
+        time=event.time,
+        address=event.address,
+        client_id=event.client_id,
+        username=event.username,
+        text="is refused again and again with one and the same password",
+    )

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mqtt_ids.counters import Client, Gauge, Host
+from mqtt_ids.counters import Client, Host
 from mqtt_ids.events import Sees
 from mqtt_ids.feature_table import FEATURES, Feature, Role, Shape
 from mqtt_ids.windows import HALF_LIVES, Floats, weight
@@ -23,6 +23,7 @@ OLD: Final = 86_400.0  # seconds after which a subject is of full age
 
 _UNLIKE_SLOPE = 0.5 * 2.5 / math.log(1e4)
 _COUNT_DAMP = 1.0  # events: one more or less says little
+_BYTES_DAMP = 10_000.0  # bytes, likewise
 _SIZE_DAMP = 20.0  # bytes
 _SHARE_DAMP = 1.0  # publishes
 _FEWEST_PUBLISHES = 0.5  # below this a mean per publish fades towards zero
@@ -74,8 +75,10 @@ class Layout:
         self._sources = np.array([self._source(f) for f in features])
         self._denominators = np.array([self._denominator(f) for f in features])
         self._counters = np.array([0 if f.window is None else f.counter for f in features])
-        self._spans = np.array([weight(f.window) if f.window else 1.0 for f in features])
+        spans = [weight(f.window) if f.window else 1.0 for f in features]
+        self._spans = np.array(spans, np.float32)
         self._caps = np.array([max(f.cap, 1.0) for f in features])
+        self._damps = np.array([_BYTES_DAMP if f.unit == "B/s" else _COUNT_DAMP for f in features])
         self._rates = np.array([f.is_rate for f in features])
         self._counted = np.array([f.window is not None for f in features])
         self._learned = np.array([f.learned for f in features])
@@ -102,9 +105,7 @@ class Layout:
         x = np.zeros((n, len(FEATURES)), np.float32)
         x[:, self._columns] = self._scaled(state, found, publishes)
         seen = np.zeros(x.shape, bool)
-        seen[:, self._columns] = np.where(
-            state.earned[:, None], self._seen_earned, self._seen_cold
-        )
+        seen[:, self._columns] = np.where(state.earned[:, None], self._seen_earned, self._seen_cold)
         return Vectors(x=x, seen=seen, context=self._context(state))
 
     def figures(self, state: State) -> Figures:
@@ -112,7 +113,8 @@ class Layout:
         found, publishes = self._found(state)
         means = self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]
         per_second = np.where(self._rates, self._spans, 1.0)
-        observed, usual = found / per_second, self._expected(state) / per_second
+        observed = np.divide(found, per_second, dtype=np.float32)
+        usual = np.divide(self._expected(state), per_second, dtype=np.float32)
         for places in (*means, self._of[Shape.SHARE]):
             observed[:, places] = found[:, places] / np.maximum(publishes[:, places], 1e-6)
             usual[:, places] = self._usual_mean(state, places)
@@ -133,7 +135,7 @@ class Layout:
 
     def _usual_mean(self, state: State, places: NDArray[np.intp]) -> Floats:
         publishes = np.maximum(state.rates[:, [self._publishes]], 1e-9)
-        mean: Floats = state.rates[:, self._counters[places]] / publishes
+        mean: Floats = np.divide(state.rates[:, self._counters[places]], publishes)
         return mean
 
     def _scaled(self, state: State, found: Floats, publishes: Floats) -> Floats:
@@ -144,11 +146,10 @@ class Layout:
         scaled[:, log] = capped_log(found[:, log], self._caps[log])
         scaled[:, linear] = capped_linear(found[:, linear], self._caps[linear])
         scaled[:, share] = found[:, share] / (publishes[:, share] + _SHARE_DAMP)
-        sizes = found[:, mean] / np.maximum(publishes[:, mean], _FEWEST_PUBLISHES)
-        scaled[:, mean] = capped_log(sizes, self._caps[mean])
+        scaled[:, mean] = capped_log(_sizes(found, publishes, mean), self._caps[mean])
         expected = self._expected(state)[:, unlike]
-        scaled[:, unlike] = unlikeness(found[:, unlike], expected, _COUNT_DAMP)
-        sizes = found[:, unlike_mean] / np.maximum(publishes[:, unlike_mean], _FEWEST_PUBLISHES)
+        scaled[:, unlike] = unlikeness(found[:, unlike], expected, self._damps[unlike])
+        sizes = _sizes(found, publishes, unlike_mean)
         usual = self._usual_mean(state, unlike_mean)
         scaled[:, unlike_mean] = unlikeness(sizes, usual, _SIZE_DAMP)
         return scaled
@@ -161,6 +162,12 @@ class Layout:
         return context
 
 
+def _sizes(found: Floats, publishes: Floats, places: NDArray[np.intp]) -> Floats:
+    fewest = np.maximum(publishes[:, places], _FEWEST_PUBLISHES)
+    sizes: Floats = np.divide(found[:, places], fewest)
+    return sizes
+
+
 def capped_log(counts: Floats, caps: NDArray[np.float64]) -> Floats:
     """log1p(n) / log1p(cap) up to the cap, then the square root of n / cap; never falls."""
     over = np.maximum(counts / caps, 1.0)
@@ -170,13 +177,13 @@ def capped_log(counts: Floats, caps: NDArray[np.float64]) -> Floats:
 
 
 def capped_linear(counts: Floats, caps: NDArray[np.float64]) -> Floats:
-    """n / cap up to the cap, then its square root; never falls."""
+    """As a part of the cap up to the cap, then its square root; never falls."""
     ratio = counts / caps
     value: Floats = np.where(ratio > 1.0, np.minimum(np.sqrt(ratio), FURTHEST), ratio)
     return value
 
 
-def unlikeness(counts: Floats, expected: Floats, damp: float) -> Floats:
+def unlikeness(counts: Floats, expected: Floats, damp: float | NDArray[np.float64]) -> Floats:
     """Log-ratio of `counts` to `expected`, 0.5 when alike and 1 at forty times; never falls."""
     ratio = (counts + damp) / (expected + damp)
     value: Floats = np.clip(0.5 + _UNLIKE_SLOPE * np.log(ratio), LEAST_UNLIKE, FURTHEST)
@@ -201,7 +208,7 @@ def document() -> str:
     head = "| feature | of | unit | scale | cap | why |\n|---|---|---|---|---|---|\n"
     rows = (
         f"| `{f.name}` | {f.role.value} | {f.unit} | {f.shape.value} "
-        f"| {f'{f.cap:g}' if f.cap else '–'} | {f.why} |\n"
+        f"| {f'{f.cap:g}' if f.cap else '-'} | {f.why} |\n"
         for f in FEATURES
     )
     return head + "".join(rows)

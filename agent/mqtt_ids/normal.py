@@ -25,7 +25,7 @@ class Normal:
     def __init__(self, counters: int, events: tuple[int, ...]) -> None:
         """`events`: which counters count events; the others (bytes) earn no normal."""
         shape = (_FIRST_ROWS, counters)
-        self._events = list(events)
+        self._events = np.array(events, np.intp)
         self._total = np.zeros(shape, np.float32)
         self._waiting = np.zeros(shape, np.float32)
         self._slot = np.zeros(shape, np.float32)
@@ -80,4 +80,7 @@ class Normal:
     def earned(self, rows: Rows) -> NDArray[np.bool_]:
         """Which rows have a normal worth comparing with."""
         events = self._total[np.ix_(rows, self._events)].sum(axis=1)
-        return (self._seconds[rows, 0] >= EARNED_AFTER) & (events >= EARNED_EVENTS)
+        earned: NDArray[np.bool_] = (self._seconds[rows, 0] >= EARNED_AFTER) & (
+            events >= EARNED_EVENTS
+        )
+        return earned

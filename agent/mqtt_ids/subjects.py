@@ -18,6 +18,7 @@ _CLIENT_ZEROS = [0.0] * C.COUNT
 _HOST_ZEROS = [0.0] * H.COUNT
 _SEARCHED = 64  # how many of the longest unseen are looked at for one to evict: O(1)
 _RECENT_CREDENTIALS = 4
+_RHYTHM_PACE = 0.05  # how much of the mean interval each new one makes up
 _RECENT_TAKEOVERS = 8
 
 
@@ -33,11 +34,13 @@ class HostSubject:
         "last",
         "row",
         "since",
+        "tracked",
     )
 
     def __init__(self, address: str, row: int, now: float) -> None:
         self.address = address
-        self.row = row
+        self.row = row  # its own only while it is tracked
+        self.tracked = True
         self.since = now
         self.last = now
         self.clients = 0  # tracked clients that were last seen here
@@ -83,13 +86,15 @@ class ClientSubject:
         "sieve",
         "since",
         "takeovers",
+        "tracked",
         "username",
         "wide",
     )
 
     def __init__(self, client_id: str, host: HostSubject, row: int, now: float) -> None:
         self.id = client_id
-        self.row = row
+        self.row = row  # its own only while it is tracked
+        self.tracked = True
         self.host = host
         self.username: str | None = None
         self.keep_alive = 0
@@ -122,6 +127,20 @@ class ClientSubject:
             self.sieve = Sieve()
         return self.sieve.add(topic)
 
+    def keep_rhythm(self, now: float) -> None:
+        """Note a publish at `now`."""
+        last, self.last_publish = self.last_publish, now
+        if last is None:
+            return
+        gap = now - last
+        self.gaps += 1
+        if self.gaps == 1:
+            self.gap = gap
+            return
+        error = gap - self.gap
+        self.gap += _RHYTHM_PACE * error
+        self.gap_spread += _RHYTHM_PACE * (abs(error) - self.gap_spread)
+
     def taken_over(self, now: float, address: str) -> deque[tuple[float, str]]:
         """Remember that this id was taken over by `address`; the latest few take-overs."""
         if self.takeovers is None:
@@ -137,7 +156,6 @@ class Connection:
         "accepted",
         "answered",
         "client",
-        "closed",
         "extreme",
         "goodbye",
         "half_open",
@@ -155,7 +173,6 @@ class Connection:
         self.accepted: float | None = None
         self.answered = False
         self.client: ClientSubject | None = None
-        self.closed = False
         self.extreme = False
         self.goodbye = False
         self.half_open = False
@@ -172,7 +189,7 @@ class Registry(Generic[S]):
     def __init__(self, limit: int, forgotten: Callable[[S], None]) -> None:
         """`forgotten` is told of each subject that loses its place."""
         self._limit = limit
-        self._tell = forgotten
+        self._tell: Callable[[S], None] = forgotten
         self._subjects: OrderedDict[str, S] = OrderedDict()
         self._free: list[int] = []
 
@@ -202,6 +219,7 @@ class Registry(Generic[S]):
         """Forget the subject with this key; its row is free for another."""
         subject = self._subjects.pop(key, None)
         if subject is not None:
+            subject.tracked = False
             self._free.append(subject.row)
             self._tell(subject)
         return subject

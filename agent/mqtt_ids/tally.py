@@ -1,31 +1,31 @@
 """Counts each event for the client and the host that it speaks of. O(1) per event, no clock."""
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from mqtt_ids import events as ev
+from mqtt_ids import facts
 from mqtt_ids.counters import Client as C
-from mqtt_ids.counters import Gauge as G
 from mqtt_ids.counters import Host as H
-from mqtt_ids.facts import Fact, FactKind
-from mqtt_ids.subjects import ClientSubject, Connection, HostSubject, Registry
+from mqtt_ids.facts import FIGHT_WITHIN, OWN_TOPICS, Fact
+from mqtt_ids.roster import Roster
+from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.topics import Topics
 
-HALF_OPEN_AFTER: Final = 1.0  # seconds without an answered CONNECT
-SILENT_AFTER: Final = 10.0  # seconds without a packet after CONNECT
 SHORT_LIFE: Final = 2.0  # seconds
 EXTREME_KEEP_ALIVE: Final = 18_000  # seconds: five hours
 LONG_TOPIC: Final = 200  # characters
-OWN_TOPICS: Final = "$ids/"
 FIGHT: Final = 3  # take-overs by turns within FIGHT_WITHIN seconds
-FIGHT_WITHIN: Final = 300.0
 FACTS_KEPT: Final = 256
 TOPICS_PER_CLIENT: Final = 8
-_WIDE = ("#", "+/#", "$SYS/#", "/#")
+SETTLED_PUBLISHES: Final = 20  # before which an owner's loss is no fact
+WIDE_FILTERS: Final = frozenset({"#", "+/#", "$SYS/#", "/#"})
+LOGIN_CODES: Final = frozenset({4, 5, 0x86, 0x87})  # bad credential, not authorised: 3.1.1, and 5
+
+Count = Callable[..., None]
 
 
-class Tally:
+class Tally(Roster):
     """The subjects and what happened to each since the last fold.
 
     `clients_to_fold` and `hosts_to_fold` list the subjects with something to fold; whoever folds
@@ -33,23 +33,13 @@ class Tally:
     """
 
     def __init__(self, max_clients: int) -> None:
-        self.clients: Registry[ClientSubject] = Registry(max_clients, self._client_forgotten)
-        self.hosts: Registry[HostSubject] = Registry(max_clients, self._host_forgotten)
-        self.connections: dict[int, Connection] = {}
+        super().__init__(max_clients)
         self.topics = Topics(max_clients * TOPICS_PER_CLIENT)
         self.clients_to_fold: list[ClientSubject] = []
         self.hosts_to_fold: list[HostSubject] = []
-        self.new_clients: list[ClientSubject] = []
-        self.new_hosts: list[HostSubject] = []
-        self.newcomers: list[ClientSubject] = []  # clients never seen before, for people
         self.facts: list[Fact] = []
-        self.uneasy: dict[HostSubject, None] = {}  # hosts with half-open or silent connections
-        self.skipped = 0  # events of connections or subjects beyond the bounds
-        self._client_share = max(max_clients // 4, 1)
-        self._max_connections = max_clients * 4
-        self._ripening: deque[tuple[float, Connection]] = deque()
-        self._hushed: deque[tuple[float, Connection]] = deque()
-        self._counters: dict[type[ev.Event], Callable[..., None]] = {
+        self._known = self.connections.by_number
+        self._counts: dict[type[ev.Event], Count] = {
             ev.Opened: self._opened,
             ev.Connected: self._connected,
             ev.Refused: self._refused,
@@ -64,88 +54,16 @@ class Tally:
 
     def count(self, event: ev.Event) -> None:
         """Count one event."""
-        self._counters[type(event)](event)
+        self._counts[type(event)](event)
 
-    def ripen(self, now: float) -> None:
-        """Let open connections become half-open or silent as time passes. Amortised O(1)."""
-        while self._ripening and self._ripening[0][0] <= now:
-            connection = self._ripening.popleft()[1]
-            if not (connection.answered or connection.closed):
-                connection.half_open = True
-                connection.host.gauges[G.HALF_OPEN] += 1
-                self.uneasy[connection.host] = None
-        while self._hushed and self._hushed[0][0] <= now:
-            connection = self._hushed.popleft()[1]
-            if not (connection.spoke or connection.closed):
-                connection.silent = True
-                connection.host.gauges[G.SILENT] += 1
-                self.uneasy[connection.host] = None
-
-    # --- whom an event speaks of -----------------------------------------------------------
-
-    def _host(self, event: ev.Event) -> HostSubject | None:
-        host = self.hosts.get(event.address)
-        if host is None:
-            now = event.time
-            host = self.hosts.add(event.address, lambda row: HostSubject(event.address, row, now))
-            if host is None:
-                self.skipped += 1
-                return None
-            self.new_hosts.append(host)
-        return host
-
-    def _connection(self, event: ev.Event) -> Connection | None:
-        """The connection of `event`; one that began before the sensor did is made up."""
-        connection = self.connections.get(event.connection)
-        if connection is not None:
-            return connection
-        connection = self._open(event)
-        if connection is not None and event.client_id is not None:
-            connection.answered = True
-            connection.accepted = event.time
-            self._attach(connection, event.client_id, event.time)
-        return connection
-
-    def _open(self, event: ev.Event) -> Connection | None:
-        host = self._host(event)
-        if host is None or len(self.connections) >= self._max_connections:
-            self.skipped += 1
-            return None
-        connection = Connection(host, event.port, event.time)
-        self.connections[event.connection] = connection
-        host.gauges[G.CONNECTIONS] += 1
-        host.last = event.time
-        return connection
-
-    def _attach(self, connection: Connection, client_id: str, now: float) -> ClientSubject | None:
-        host = connection.host
-        client = self.clients.get(client_id)
-        if client is None:
-            if host.clients >= self._client_share:
-                self.skipped += 1
-                return None
-            client = self.clients.add(
-                client_id, lambda row: ClientSubject(client_id, host, row, now)
-            )
-            if client is None:
-                self.skipped += 1
-                return None
-            host.clients += 1
-            self.new_clients.append(client)
-            if len(self.newcomers) < FACTS_KEPT:
-                self.newcomers.append(client)
-        elif client.host is not host:
-            client.host.clients -= 1
-            host.clients += 1
-            client.host = host
-        client.connection = connection
-        connection.client = client
-        return client
+    # --- the running counts of a subject ---------------------------------------------------
 
     def _client_counts(self, client: ClientSubject, now: float) -> list[float]:
         client.last = now
         if client.counts is None:
             self.clients_to_fold.append(client)
+            if client.tracked:
+                self.clients.touch(client.id)
             return client.zero()
         return client.counts
 
@@ -153,16 +71,10 @@ class Tally:
         host.last = now
         if host.counts is None:
             self.hosts_to_fold.append(host)
+            if host.tracked:
+                self.hosts.touch(host.address)
             return host.zero()
         return host.counts
-
-    def _client_forgotten(self, client: ClientSubject) -> None:
-        client.host.clients -= 1
-        client.counts = None
-
-    def _host_forgotten(self, host: HostSubject) -> None:
-        host.counts = None
-        self.uneasy.pop(host, None)
 
     def _note(self, fact: Fact) -> None:
         if len(self.facts) < FACTS_KEPT:
@@ -173,70 +85,60 @@ class Tally:
     # --- one method per kind of event ------------------------------------------------------
 
     def _opened(self, event: ev.Opened) -> None:
-        connection = self._open(event)
+        self.connections.close(event.connection)  # a number that is used again: its Closed was lost
+        connection = self.open(event)
         if connection is not None:
             self._host_counts(connection.host, event.time)[H.OPENS] += 1
-            self._ripening.append((event.time + HALF_OPEN_AFTER, connection))
-
-    def _answered(self, connection: Connection) -> None:
-        connection.answered = True
-        if connection.half_open:
-            connection.half_open = False
-            connection.host.gauges[G.HALF_OPEN] -= 1
+            self.connections.unanswered(connection)
 
     def _connected(self, event: ev.Connected) -> None:
-        connection = self.connections.get(event.connection) or self._open(event)
+        connection = self._known.get(event.connection) or self.open(event)
         if connection is None or event.client_id is None:
             return
-        self._answered(connection)
-        connection.accepted = event.time
-        self._hushed.append((event.time + SILENT_AFTER, connection))
+        extreme = event.keep_alive == 0 or event.keep_alive >= EXTREME_KEEP_ALIVE
+        self.connections.accepted(connection, event.time, extreme=extreme)
         host = connection.host
+        known = self.clients.get(event.client_id)
         counts = self._host_counts(host, event.time)
         counts[H.CONNECTS] += 1
         counts[H.EMPTY_IDS] += event.id_was_empty
-        if event.keep_alive == 0 or event.keep_alive >= EXTREME_KEEP_ALIVE:
-            counts[H.EXTREME] += 1
-            connection.extreme = True
-            host.gauges[G.EXTREME] += 1
-        known = self.clients.get(event.client_id)
+        counts[H.EXTREME] += extreme
         counts[H.NEW_IDS] += known is None
         before = None if known is None else known.connection
-        client = self._attach(connection, event.client_id, event.time)
+        client = self.attach(connection, event.client_id, event.time)
         if client is not None:
             client.username = event.username
             client.keep_alive = event.keep_alive
             own = self._client_counts(client, event.time)
             own[C.CONNECTS] += 1
-            if before is not None and before is not connection and before.host is not host:
+            if before is not None and before.host is not host:
                 own[C.TAKEOVERS] += 1
                 self._fought_over(client, event)
-        if event.will_topic is not None and event.will_topic.startswith(OWN_TOPICS):
-            self._on_own_topic(event, event.client_id, event.username, "leaves a will")
+        self._will(event)
 
     def _refused(self, event: ev.Refused) -> None:
-        connection = self.connections.get(event.connection) or self._open(event)
+        connection = self._known.get(event.connection) or self.open(event)
         if connection is None:
             return
-        self._answered(connection)
+        self.connections.answered(connection)
         host = connection.host
         counts = self._host_counts(host, event.time)
-        if event.will_topic is not None and event.will_topic.startswith(OWN_TOPICS):
-            self._on_own_topic(event, event.client_id, event.username, "leaves a will")
-        elif event.code not in _LOGIN_CODES:
+        if self._will(event):
+            return
+        if event.code not in LOGIN_CODES:
             counts[H.REFUSED] += 1
         elif event.credential is not None and host.tried(event.credential):
             counts[H.RETRIES] += 1
-            self._stale_password(event)
+            self._note(facts.stale_password(event))
         else:
             counts[H.GUESSES] += 1
 
-    def _published(self, event: ev.Published) -> None:
-        connection = self.connections.get(event.connection) or self._connection(event)
+    def _published(self, event: ev.Published) -> None:  # noqa: C901, PLR0915 - hot: nothing is called
+        connection = self._known.get(event.connection) or self.connection(event)
         if connection is None:
             return
         if not connection.spoke:
-            self._spoke(connection)
+            self.connections.spoke(connection)
         now = event.time
         host = connection.host
         counts = host.counts
@@ -258,7 +160,7 @@ class Tally:
         if event.qos:
             own[C.ACKNOWLEDGED] += 1
             counts[H.ACKNOWLEDGED] += 1
-        self._rhythm(client, now)
+        client.keep_rhythm(now)
         topic = event.topic
         owner = self.topics.owner(topic)
         if owner is not None and owner.client == client.id:
@@ -270,90 +172,78 @@ class Tally:
             own[C.ODD_TOPICS] += 1
             counts[H.ODD_TOPICS] += 1
             if topic.startswith(OWN_TOPICS):
-                self._on_own_topic(event, client.id, client.username, "publishes")
+                self._note(facts.on_ids_topic(event, client.id, client.username, "publishes"))
 
     def _subscribed(self, event: ev.Subscribed) -> None:
-        self._filters(event, event.filters)
+        connection = self.connection(event)
+        if connection is None:
+            return
+        self.connections.spoke(connection)
+        wide = sum(topic_filter in WIDE_FILTERS for topic_filter in event.filters)
+        counts = self._host_counts(connection.host, event.time)
+        counts[H.FILTERS] += len(event.filters)
+        counts[H.WIDE_FILTERS] += wide
+        client = connection.client
+        if client is None:
+            return
+        own = self._client_counts(client, event.time)
+        own[C.FILTERS] += len(event.filters)
+        own[C.WIDE_FILTERS] += wide
+        if wide and not client.wide:
+            client.wide = True
+            self._note(facts.first_wide_filter(event, client, wide))
 
     def _unsubscribed(self, event: ev.Unsubscribed) -> None:
-        connection = self._connection(event)
+        connection = self.connection(event)
         if connection is not None:
-            self._spoke(connection)
+            self.connections.spoke(connection)
             self._host_counts(connection.host, event.time)
 
     def _pinged(self, event: ev.Pinged) -> None:
-        connection = self._connection(event)
+        connection = self.connection(event)
         if connection is None:
             return
-        self._spoke(connection)
+        self.connections.spoke(connection)
         self._host_counts(connection.host, event.time)[H.PINGS] += 1
         if connection.client is not None:
             self._client_counts(connection.client, event.time)[C.PINGS] += 1
 
     def _malformed(self, event: ev.Malformed) -> None:
-        connection = self._connection(event)
+        connection = self.connection(event)
         if connection is None:
             return
-        self._answered(connection)
-        self._spoke(connection)
+        self.connections.answered(connection)
+        self.connections.spoke(connection)
         self._host_counts(connection.host, event.time)[H.MALFORMED] += 1
         if connection.client is not None:
             self._client_counts(connection.client, event.time)[C.MALFORMED] += 1
 
     def _disconnected(self, event: ev.Disconnected) -> None:
-        connection = self.connections.get(event.connection)
+        connection = self._known.get(event.connection)
         if connection is not None:
-            self._spoke(connection)
+            self.connections.spoke(connection)
             connection.goodbye = True
 
     def _closed(self, event: ev.Closed) -> None:
-        connection = self.connections.pop(event.connection, None)
+        connection = self._known.get(event.connection)
         if connection is None:
             return
-        host = connection.host
-        counts = self._host_counts(host, event.time)
+        now, client, accepted = event.time, connection.client, connection.accepted
+        taken_over = client is not None and client.connection is not connection
+        self.connections.close(event.connection)
+        counts = self._host_counts(connection.host, now)
         if not connection.answered:
             counts[H.EARLY] += 1
-        if connection.accepted is not None and event.time - connection.accepted < SHORT_LIFE:
+        if accepted is not None and now - accepted < SHORT_LIFE:
             counts[H.SHORT] += 1
-        client = connection.client
-        taken_over = client is not None and client.connection is not connection
-        if connection.accepted is not None and not connection.goodbye and not taken_over:
+        if accepted is not None and not connection.goodbye and not taken_over:
             counts[H.ABRUPT] += 1
             if client is not None:
-                self._client_counts(client, event.time)[C.ABRUPT] += 1
-        gauges = host.gauges
-        gauges[G.CONNECTIONS] -= 1
-        gauges[G.HALF_OPEN] -= connection.half_open
-        gauges[G.EXTREME] -= connection.extreme
-        gauges[G.SILENT] -= connection.silent
-        connection.closed = True
+                self._client_counts(client, now)[C.ABRUPT] += 1
         if client is not None and not taken_over:
-            client.connection = None
-            client.last = event.time
+            client.last = now
 
     # --- what an event may reveal ----------------------------------------------------------
-
-    @staticmethod
-    def _spoke(connection: Connection) -> None:
-        connection.spoke = True
-        if connection.silent:
-            connection.silent = False
-            connection.host.gauges[G.SILENT] -= 1
-
-    @staticmethod
-    def _rhythm(client: ClientSubject, now: float) -> None:
-        last, client.last_publish = client.last_publish, now
-        if last is None:
-            return
-        gap = now - last
-        client.gaps += 1
-        if client.gaps == 1:
-            client.gap = gap
-            return
-        error = gap - client.gap
-        client.gap += 0.05 * error
-        client.gap_spread += 0.05 * (abs(error) - client.gap_spread)
 
     def _unusual_topic(
         self, event: ev.Published, client: ClientSubject, own: list[float], counts: list[float]
@@ -371,101 +261,18 @@ class Tally:
         elif new:
             own[C.FOREIGN_TOPICS] += 1
             counts[H.FOREIGN_TOPICS] += 1
-            if owner.count >= _SETTLED_PUBLISHES:
-                self._on_foreign_topic(event, client, owner.count)
-
-    def _filters(self, event: ev.Subscribed, filters: tuple[str, ...]) -> None:
-        connection = self._connection(event)
-        if connection is None:
-            return
-        self._spoke(connection)
-        wide = sum(topic_filter in _WIDE for topic_filter in filters)
-        counts = self._host_counts(connection.host, event.time)
-        counts[H.FILTERS] += len(filters)
-        counts[H.WIDE_FILTERS] += wide
-        client = connection.client
-        if client is None:
-            return
-        own = self._client_counts(client, event.time)
-        own[C.FILTERS] += len(filters)
-        own[C.WIDE_FILTERS] += wide
-        if wide and not client.wide:
-            client.wide = True
-            self._note(
-                Fact(
-                    kind=FactKind.FIRST_WIDE_FILTER,
-                    time=event.time,
-                    address=event.address,
-                    client_id=client.id,
-                    username=client.username,
-                    text="subscribes to everything, for the first time",
-                    observed=float(wide),
-                    usual=0.0,
-                    unit="filters",
-                )
-            )
+            if owner.count >= SETTLED_PUBLISHES:
+                self._note(facts.on_foreign_topic(event, client, owner.count))
 
     def _fought_over(self, client: ClientSubject, event: ev.Connected) -> None:
         turns = client.taken_over(event.time, event.address)
-        recent = [turn for turn in turns if event.time - turn[0] <= FIGHT_WITHIN]
-        if len(recent) < FIGHT:
-            return
-        addresses = sorted({address for _, address in recent})
-        self._note(
-            Fact(
-                kind=FactKind.TAKEOVER,
-                time=event.time,
-                address=event.address,
-                client_id=client.id,
-                username=client.username,
-                text=f"is fought over by {' and '.join(addresses[:3])}",
-                observed=float(len(recent)),
-                usual=0.0,
-                unit=f"take-overs in {FIGHT_WITHIN:.0f} s",
-            )
-        )
+        rivals = [address for time, address in turns if event.time - time <= FIGHT_WITHIN]
+        if len(rivals) >= FIGHT:
+            self._note(facts.takeover(event, client, rivals))
 
-    def _on_own_topic(
-        self, event: ev.Event, client_id: str | None, username: str | None, what: str
-    ) -> None:
-        self._note(
-            Fact(
-                kind=FactKind.IDS_TOPIC,
-                time=event.time,
-                address=event.address,
-                client_id=client_id,
-                username=username,
-                text=f"{what} on {OWN_TOPICS}…, where only the detector speaks",
-            )
-        )
-
-    def _on_foreign_topic(self, event: ev.Published, client: ClientSubject, count: int) -> None:
-        self._note(
-            Fact(
-                kind=FactKind.FOREIGN_TOPIC,
-                time=event.time,
-                address=event.address,
-                client_id=client.id,
-                username=client.username,
-                text=f"publishes on a topic that another client had to itself for {count} messages",
-                observed=1.0,
-                usual=0.0,
-                unit="topics",
-            )
-        )
-
-    def _stale_password(self, event: ev.Refused) -> None:
-        self._note(
-            Fact(
-                kind=FactKind.STALE_PASSWORD,
-                time=event.time,
-                address=event.address,
-                client_id=event.client_id,
-                username=event.username,
-                text="is refused again and again with one and the same password",
-            )
-        )
-
-
-_LOGIN_CODES = frozenset({4, 5, 0x86, 0x87})  # 3.1.1: bad credential, not authorised; 5: likewise
-_SETTLED_PUBLISHES = 20
+    def _will(self, event: ev.Connected | ev.Refused) -> bool:
+        """Whether the CONNECT leaves a will on a topic of ours."""
+        if event.will_topic is None or not event.will_topic.startswith(OWN_TOPICS):
+            return False
+        self._note(facts.on_ids_topic(event, event.client_id, event.username, "leaves a will"))
+        return True

@@ -11,19 +11,21 @@ ALIVE_FOR = 900.0  # seconds without a publish after which an owner is no longer
 OWNED_AFTER = 900.0  # seconds after which ownership counts
 EXPIRES_AFTER = 7 * 86_400.0  # seconds without a publish after which a topic is forgotten
 _FEWEST = 64
+_SEARCHED = 64  # how many are looked at for one to forget: O(1)
 _SIEVE_BITS = 1024
 
 
 class Owner:
     """One owned topic. `client` is the owner's key; `count` its publishes there."""
 
-    __slots__ = ("client", "count", "host", "last", "shared", "since")
+    __slots__ = ("client", "count", "host", "last", "looked", "shared", "since")
 
     def __init__(self, client: str, host: str, now: float) -> None:
         self.client = client
         self.host = host
         self.since = now
         self.last = now
+        self.looked = now  # its last publish when it was last looked at
         self.count = 1
         self.shared = False
 
@@ -37,7 +39,7 @@ class Owner:
 
 
 class Topics:
-    """The owned topics, least recently used first."""
+    """The owned topics. When there are too many one that is not in use makes room."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -57,24 +59,27 @@ class Topics:
         if owned >= max(_FEWEST, self._limit // 4):
             return
         if len(self._owners) >= self._limit:
-            self._forget_oldest()
+            self._make_room()
         self._owners[hash(topic)] = Owner(client, host, now)
         self._per_host[host] = owned + 1
 
-    def used(self, topic: str) -> None:
-        """Note that `topic` was just used, so that it is forgotten last."""
-        self._owners.move_to_end(hash(topic))
-
     def expire(self, now: float) -> None:
-        """Forget topics that nobody has published to for a week."""
-        while self._owners:
-            oldest = next(iter(self._owners.values()))
-            if now - oldest.last < EXPIRES_AFTER:
-                return
-            self._forget_oldest()
+        """Forget topics that nobody has published to for a week. Looks at each of them."""
+        for key in [k for k, o in self._owners.items() if now - o.last >= EXPIRES_AFTER]:
+            self._forget(key)
 
-    def _forget_oldest(self) -> None:
-        _, owner = self._owners.popitem(last=False)
+    def _make_room(self) -> None:
+        """Forget the first that was not used since it was last looked at (second chance)."""
+        for _ in range(_SEARCHED):
+            key, owner = next(iter(self._owners.items()))
+            if owner.last == owner.looked:
+                break
+            owner.looked = owner.last
+            self._owners.move_to_end(key)
+        self._forget(next(iter(self._owners)))
+
+    def _forget(self, key: int) -> None:
+        owner = self._owners.pop(key)
         left = self._per_host[owner.host] - 1
         if left:
             self._per_host[owner.host] = left

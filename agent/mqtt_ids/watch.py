@@ -36,6 +36,9 @@ class Batch(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     vectors: Vectors
 
 
+AnyBatch = Batch[ClientSubject] | Batch[HostSubject]
+
+
 class _Side(Generic[S]):
     """Everything about one role: clients, or hosts."""
 
@@ -57,7 +60,7 @@ class _Side(Generic[S]):
 
     def fold(self, subjects: list[S], now: float) -> None:
         """Move the subjects' counts into the windows and normals, and empty the list."""
-        live = [subject for subject in subjects if subject.counts is not None]
+        live = [subject for subject in subjects if subject.tracked]
         subjects.clear()
         if not live:
             return
@@ -87,9 +90,7 @@ class Watch:
 
     def __init__(self, *, sees: Sees, max_clients: int) -> None:
         self.tally = Tally(max_clients)
-        self._clients: _Side[ClientSubject] = _Side(
-            Role.CLIENT, Client.COUNT, Client.EVENTS, sees
-        )
+        self._clients: _Side[ClientSubject] = _Side(Role.CLIENT, Client.COUNT, Client.EVENTS, sees)
         self._hosts: _Side[HostSubject] = _Side(Role.HOST, Host.COUNT, Host.EVENTS, sees)
         self._edge = -math.inf  # the next fold
         self._turn = math.inf  # the next end of a slot of the normals
@@ -115,7 +116,7 @@ class Watch:
             self._turn = now + SLOT
             self._sweep = now + FORGET_SWEEP
         self._edge = now + STEP
-        tally.ripen(now)
+        tally.connections.ripen(now)
         self._clients.start(tally.new_clients)
         self._hosts.start(tally.new_hosts)
         self._clients.fold(tally.clients_to_fold, now)
@@ -136,7 +137,13 @@ class Watch:
         hosts = self._whom(self._hosts, self.tally.hosts.every(self._tick, QUIET_EVERY))
         for host in self._uneasy():
             hosts.setdefault(host.row, host)
-        return self._batch(self._clients, clients, now), self._batch(self._hosts, hosts, now)
+        none = np.empty((len(clients), 0), np.float32)
+        held = [host.gauges for host in hosts.values()]
+        gauges = np.array(held, np.float32).reshape(len(hosts), Gauge.COUNT)
+        return (
+            self._batch(self._clients, clients, none, now),
+            self._batch(self._hosts, hosts, gauges, now),
+        )
 
     def started(self, role: Role) -> list[int]:
         """Rows given to new subjects since the last call."""
@@ -149,7 +156,7 @@ class Watch:
         side = self._clients if role is Role.CLIENT else self._hosts
         side.normal.taint(rows)
 
-    def figures(self, batch: Batch[S], places: NDArray[np.intp]) -> Figures:
+    def figures(self, batch: AnyBatch, places: NDArray[np.intp]) -> Figures:
         """Observed and usual figures, in units, of the batch's rows at `places`."""
         side = self._clients if batch.role is Role.CLIENT else self._hosts
         state = batch.state
@@ -167,28 +174,27 @@ class Watch:
         return bool(self._clients.normal.earned(np.array([client.row], np.intp))[0])
 
     def _uneasy(self) -> list[HostSubject]:
-        """Hosts whose gauges rise without events; those that are well again are let go."""
-        uneasy = self.tally.uneasy
-        for host in [h for h in uneasy if not h.gauges[Gauge.HALF_OPEN]]:
-            del uneasy[host]
-        return list(uneasy)
+        """Hosts whose gauges rose without events; those with half-open ones come again."""
+        uneasy = self.tally.connections.uneasy
+        hosts = list(uneasy)
+        for host in hosts:
+            if not host.gauges[Gauge.HALF_OPEN]:
+                del uneasy[host]
+        return hosts
 
     @staticmethod
     def _whom(side: _Side[S], quiet: list[S]) -> dict[int, S]:
-        whom, side.due = side.due, {}
+        news, side.due = side.due, {}
+        whom = {row: subject for row, subject in news.items() if subject.tracked}
         for subject in quiet:
             whom.setdefault(subject.row, subject)
         return whom
 
     @staticmethod
-    def _batch(side: _Side[S], whom: dict[int, S], now: float) -> Batch[S] | None:
+    def _batch(side: _Side[S], whom: dict[int, S], gauges: Floats, now: float) -> Batch[S] | None:
         subjects = list(whom.values())
         if not subjects:
             return None
-        width = Gauge.COUNT if side.role is Role.HOST else 0
-        gauges = np.array(
-            [s.gauges if isinstance(s, HostSubject) else () for s in subjects], np.float32
-        ).reshape(len(subjects), width)
         state = side.state(subjects, gauges, now)
         return Batch(
             role=side.role, subjects=subjects, state=state, vectors=side.layout.vectors(state)

@@ -159,14 +159,22 @@ def unserved(session: Session | None) -> int:
     return 0 if session is None else session.delivered_message_queue.qsize()
 
 
-def started_as_task() -> bool:
-    """Whether `Broker.start` runs as a task of its own, as in amqtt's script.
+def end_script(line: str) -> None:
+    """End the process with `line` where `Broker.start` runs as a task of its own, else do nothing.
 
-    Nobody awaits it there: an exception would leave a process that runs and serves nobody.
+    So it does in amqtt's script: nobody awaits it there, and its error would leave a process that
+    runs and serves nobody. The task ends as cancelled, for asyncio would log anything else.
     """
     task = asyncio.current_task()
     coroutine = None if task is None else task.get_coro()
-    return getattr(coroutine, "__qualname__", "") == Broker.start.__qualname__
+    if task is None or getattr(coroutine, "__qualname__", "") != Broker.start.__qualname__:
+        return
+
+    def end(_task: object) -> None:
+        raise SystemExit(line)
+
+    task.add_done_callback(end)
+    raise asyncio.CancelledError
 
 
 def open_source(reader: ReaderAdapter) -> Source:

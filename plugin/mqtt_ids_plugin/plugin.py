@@ -25,7 +25,7 @@ from mqtt_ids_model import ModelError
 from mqtt_ids_plugin.broker_access import (
     Access,
     RawConfig,
-    started_as_task,
+    end_script,
     take_config_whole,
 )
 from mqtt_ids_plugin.connection import Observer
@@ -164,8 +164,7 @@ class IDSPlugin(BaseAuthPlugin):
             else:
                 return
         await self._stop()
-        if started_as_task():
-            raise SystemExit(f"mqtt-ids: {failure}")
+        end_script(f"mqtt-ids: {failure}")
         raise failure
 
     async def _stop(self) -> None:

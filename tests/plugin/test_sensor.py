@@ -223,12 +223,12 @@ def test_a_silent_client_is_closed_after_its_keep_alive(tmp_path: Path) -> None:
 def test_a_resumed_session_has_its_true_peer(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with home(tmp_path) as here:
-            first = await here.connected(Connect("cam", username="u", password="right", clean=False))
+            first = await here.connected(
+                Connect("cam", username="u", password="right", clean=False)
+            )
             await first.close()
             await here.sees(Closed)
-            await here.connected(
-                Connect("cam", username="u", password="right", clean=False), BOB
-            )
+            await here.connected(Connect("cam", username="u", password="right", clean=False), BOB)
             assert [event.address for event in here.recorder.of(Connected)] == ["127.0.0.1", BOB]
 
     asyncio.run(scenario())

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from mqtt_ids.events import SEES_ALL, Event
 from mqtt_ids.feature_table import FEATURES, Shape
 from mqtt_ids.lab.homes import Family, make_home, record
-from mqtt_ids.watch import Batch, Watch
+from mqtt_ids.subjects import ClientSubject, HostSubject
+from mqtt_ids.watch import AnyBatch, Batch, Watch
 from mqtt_ids.windows import Floats
+
+Due = tuple[Batch[ClientSubject] | None, Batch[HostSubject] | None]
 
 _LINEAR = np.array([feature.shape is Shape.LINEAR for feature in FEATURES])
 _NOTABLE = 0.05  # of the cap: something rare is going on
@@ -24,13 +28,13 @@ class Samples(msgspec.Struct, kw_only=True):
     """
 
     x: Floats
-    seen: np.ndarray
+    seen: NDArray[np.bool_]
     context: Floats
-    time: np.ndarray
-    subject: np.ndarray
+    time: NDArray[np.float64]
+    subject: NDArray[np.int64]
 
 
-def ticks(watch: Watch, events: Iterable[Event], start: float) -> Iterator[tuple[float, tuple]]:
+def ticks(watch: Watch, events: Iterable[Event], start: float) -> Iterator[tuple[float, Due]]:
     """Feed `events` to `watch`; what is due, once a second of their time."""
     due = start + 1.0
     for event in events:
@@ -40,7 +44,7 @@ def ticks(watch: Watch, events: Iterable[Event], start: float) -> Iterator[tuple
         watch.feed(event)
 
 
-def sample(  # noqa: PLR0913 - one home, and how to sample it
+def sample(
     seed: int,
     *,
     family: Family,
@@ -49,33 +53,35 @@ def sample(  # noqa: PLR0913 - one home, and how to sample it
     keep: float,
     rare: float = 1.0,
 ) -> Samples:
-    """Vectors of the home `seed` over `duration` s: a share `keep` of all, `rare` of the notable."""
+    """Vectors of a home over `duration` s: a share `keep` of all, `rare` of the notable."""
     rng = np.random.default_rng(seed)
     home = make_home(seed, family=family, eventful=eventful)
     start = float(rng.uniform(0, 7 * 86_400))
     watch = Watch(sees=SEES_ALL, max_clients=5000)
-    parts: list[tuple] = []
+    parts: list[Samples] = []
     for now, batches in ticks(watch, record(home, start=start, duration=duration), start):
-        for batch in batches:
-            if batch is not None:
-                parts.append(_kept(batch, now, rng, keep, rare))
-    x, seen, context, time, subject = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Samples(x=x, seen=seen, context=context, time=time, subject=subject + 100_000 * seed)
+        parts += [_kept(batch, now, rng, keep, rare) for batch in batches if batch is not None]
+    kept = joined(parts)
+    kept.subject += 100_000 * seed
+    return kept
 
 
-def _kept(batch: Batch, now: float, rng: np.random.Generator, keep: float, rare: float) -> tuple:
+def _kept(
+    batch: AnyBatch, now: float, rng: np.random.Generator, keep: float, rare: float
+) -> Samples:
     vectors = batch.vectors
-    notable = (vectors.x[:, _LINEAR] > _NOTABLE).any(axis=1) | (vectors.x > _LOUD).any(axis=1)
+    rare_things = np.any(vectors.x[:, _LINEAR] > _NOTABLE, axis=1)
+    notable = np.logical_or(rare_things, np.any(vectors.x > _LOUD, axis=1))
     draw = rng.random(len(notable))
     kept = np.flatnonzero(draw < np.where(notable, max(keep, rare), keep))
     side = 50_000 if batch.role.value == "host" else 0
     rows = np.array([batch.subjects[i].row + side for i in kept], np.int64)
-    return (
-        vectors.x[kept],
-        vectors.seen[kept],
-        vectors.context[kept],
-        np.full(len(kept), now),
-        rows,
+    return Samples(
+        x=vectors.x[kept],
+        seen=vectors.seen[kept],
+        context=vectors.context[kept],
+        time=np.full(len(kept), now),
+        subject=rows,
     )
 
 

@@ -136,9 +136,7 @@ def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, 
         mine = (calm.context[:, 0] == (role is Role.HOST)) & (calm.context[:, 2] == earned)
         values = scores[mine]
         base = float(np.quantile(values, BASE_QUANTILE))
-        peaks = decluster(
-            calm.time[mine], values, calm.subject[mine], gap=CLUSTER_GAP, base=base
-        )
+        peaks = decluster(calm.time[mine], values, calm.subject[mine], gap=CLUSTER_GAP, base=base)
         budget = peaks_over_threshold(peaks, base=base, exposure=weeks, budget=BUDGET)
         thresholds[mask_class(role, earned=earned)] = {
             "budget": budget,
@@ -184,9 +182,7 @@ def typical(calm: Samples) -> dict[str, dict[str, float]]:
 
 def _sample(job: tuple[int, float, float, float, float]) -> Samples:
     seed, duration, eventful, keep, rare = job
-    return sample(
-        seed, family="train", duration=duration, eventful=eventful, keep=keep, rare=rare
-    )
+    return sample(seed, family="train", duration=duration, eventful=eventful, keep=keep, rare=rare)
 
 
 def _rows(samples: Samples, rows: np.ndarray) -> Samples:

@@ -1,0 +1,95 @@
+"""Who is here: finds, or begins to track, the host, client and connection of an event."""
+
+from typing import Final
+
+from mqtt_ids import events as ev
+from mqtt_ids.connections import Connections
+from mqtt_ids.subjects import ClientSubject, Connection, HostSubject, Registry
+
+CONNECTIONS_PER_CLIENT: Final = 4
+NEWCOMERS_KEPT: Final = 256
+
+
+class Roster:
+    """The tracked subjects and open connections, all bounded by `max_clients`.
+
+    `new_clients` and `new_hosts` are those that need a row of counters, `newcomers` the clients
+    that people may be told of; whoever reads these lists empties them.
+    """
+
+    def __init__(self, max_clients: int) -> None:
+        self.clients: Registry[ClientSubject] = Registry(max_clients, self._client_forgotten)
+        self.hosts: Registry[HostSubject] = Registry(max_clients, self._host_forgotten)
+        self.connections = Connections(max_clients * CONNECTIONS_PER_CLIENT)
+        self.new_clients: list[ClientSubject] = []
+        self.new_hosts: list[HostSubject] = []
+        self.newcomers: list[ClientSubject] = []
+        self.skipped = 0  # what was beyond the bounds
+        self._client_share = max(max_clients // 4, 1)
+
+    def host(self, event: ev.Event) -> HostSubject | None:
+        """The host of `event`; None when there are too many."""
+        host = self.hosts.get(event.address)
+        if host is None:
+            now = event.time
+            host = self.hosts.add(event.address, lambda row: HostSubject(event.address, row, now))
+            if host is None:
+                self.skipped += 1
+                return None
+            self.new_hosts.append(host)
+        return host
+
+    def connection(self, event: ev.Event) -> Connection | None:
+        """The connection of `event`; one that began before the sensor did is made up."""
+        connection = self.connections.by_number.get(event.connection)
+        if connection is not None:
+            return connection
+        connection = self.open(event)
+        if connection is not None and event.client_id is not None:
+            connection.answered = True
+            connection.accepted = event.time
+            self.attach(connection, event.client_id, event.time)
+        return connection
+
+    def open(self, event: ev.Event) -> Connection | None:
+        """A connection that was not known before; None when there are too many."""
+        host = self.host(event)
+        if host is None:
+            return None
+        connection = self.connections.open(event.connection, host, event.port, event.time)
+        self.skipped += connection is None
+        return connection
+
+    def attach(self, connection: Connection, client_id: str, now: float) -> ClientSubject | None:
+        """Give `connection` to the client with this id; None, and to nobody, if it has no place."""
+        host = connection.host
+        client = self.clients.get(client_id) or self._newcomer(client_id, host, now)
+        if client is None:
+            self.skipped += 1
+            self.connections.detach(connection)
+            return None
+        if client.host is not host:
+            client.host.clients -= 1
+            host.clients += 1
+            client.host = host
+        self.connections.attach(connection, client)
+        return client
+
+    def _newcomer(self, client_id: str, host: HostSubject, now: float) -> ClientSubject | None:
+        if host.clients >= self._client_share:
+            return None
+        client = self.clients.add(client_id, lambda row: ClientSubject(client_id, host, row, now))
+        if client is None:
+            return None
+        host.clients += 1
+        self.new_clients.append(client)
+        if len(self.newcomers) < NEWCOMERS_KEPT:
+            self.newcomers.append(client)
+        return client
+
+    @staticmethod
+    def _client_forgotten(client: ClientSubject) -> None:
+        client.host.clients -= 1
+
+    def _host_forgotten(self, host: HostSubject) -> None:
+        self.connections.uneasy.pop(host, None)

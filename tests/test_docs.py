@@ -1,0 +1,54 @@
+"""What the docs say of the code is what the code says."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mqtt_ids.features import document
+from mqtt_ids.feature_table import NAMES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def feature_doc() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("feature_doc", ROOT / "scripts/feature_doc.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_features_is_up_to_date() -> None:
+    text = (ROOT / "docs/features.md").read_text()
+    assert text == feature_doc().page(text, document()), "run scripts/feature_doc.py"
+
+
+def test_the_page_names_each_feature_once() -> None:
+    lines = (ROOT / "docs/features.md").read_text().splitlines()
+    rows = [line.split("`")[1] for line in lines if line.startswith("| `") and " | " in line]
+    assert [row for row in rows if row in NAMES] == list(NAMES)
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="markers"):
+        feature_doc().page("# Features\n", "")
+
+
+def test_the_docs_link_to_files_that_exist() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in _targets(page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def _targets(text: str) -> list[str]:
+    """The relative paths that a page links to."""
+    parts = [part.partition(")")[0] for part in text.split("](")[1:]]
+    return [part.partition("#")[0] for part in parts if "://" not in part and part[:1] != "#"]
