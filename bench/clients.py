@@ -1,5 +1,6 @@
 """Raw MQTT clients on blocking sockets, so that the broker is what is measured."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -83,9 +84,10 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         """Read."""
-        while self._text not in self.data:
-            piece = self._link.recv(CHUNK)
-            if not piece:
-                return
-            self.data += piece
-        self.heard = time.perf_counter()
+        with contextlib.suppress(OSError):  # who gave up waiting has closed the socket
+            while self._text not in self.data:
+                piece = self._link.recv(CHUNK)
+                if not piece:
+                    return
+                self.data += piece
+            self.heard = time.perf_counter()

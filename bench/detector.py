@@ -49,11 +49,11 @@ def run() -> list[Row]:
 def _throughput() -> Row:
     events, spent = _timed(_fresh_detector(), PACE, SECONDS)
     same, idle = _timed(Baseline(), PACE, SECONDS)
-    rate = events / sum(spent)
+    rate, most = events / sum(spent), same / sum(idle)
     return Row(
         what=f"detector, {CLIENTS} clients at {PACE:,}/s each, ticks included",
         measured=f"{rate:,.0f} events/s",
-        against=f"{same / sum(idle):,.0f} for a loop that only dispatches",
+        against=f"{rate / most:.1%} of a loop that only dispatches",
         bar=f">= {BAR:,}",
         met=rate >= BAR,
     )

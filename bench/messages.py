@@ -9,7 +9,7 @@ from broker import KINDS, Kind, Running, running
 from report import Row
 
 MESSAGES = 10_000
-ROUNDS = 7
+ROUNDS = 13
 BAR = 0.85
 NAMES: dict[Kind, str] = {
     "bare": "amqtt bare",

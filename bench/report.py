@@ -8,7 +8,7 @@ HEADINGS = ("what", "measured", "against", "bar", "")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure. `against` is the baseline of the same run; `met` is None where there is no bar."""
+    """One figure. `against` is the same run's baseline; `met` is None where there is no bar."""
 
     what: str
     measured: str

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from mqtt_ids.features import document
 from mqtt_ids.feature_table import NAMES
+from mqtt_ids.features import document
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,9 +11,9 @@ import logging
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from paho.mqtt import client as paho
@@ -29,11 +29,13 @@ from mqtt_ids.lab.deeds import Deed
 from mqtt_ids.lab.live import perform
 from mqtt_ids.readers import HostPort
 from mqtt_ids.settings import Settings
+from mqtt_ids.tables import line
 
 CALM_FOR: Final = 12.0  # seconds before the first attack
 PAUSE: Final = 3.0  # seconds after each attack
 BEAT: Final = 0.25  # seconds from one picture to the next
 SUBSCRIBED_WITHIN: Final = 10.0  # seconds
+COMPLAINTS: Final = 10  # our own warnings that are shown in the end, at most
 VIEWER: Final = "mqtt-ids-demo"  # the client id of who reads the alerts
 VIEWER_ADDRESS: Final = "127.0.0.1"
 INTERRUPTED: Final = 130  # exit code, as shells have it
@@ -47,7 +49,11 @@ def demo() -> int:
     """
     _check_loopback()
     screen = show()
-    with contextlib.closing(screen), _quiet(), tempfile.TemporaryDirectory() as folder:
+    with (
+        contextlib.closing(screen),
+        _quiet() as complaints,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         try:
             report = asyncio.run(_Demo(screen, Path(folder)).run())
         except KeyboardInterrupt:
@@ -55,6 +61,8 @@ def demo() -> int:
         except asyncio.CancelledError:
             return TERMINATED
         screen.end(report)
+    for complaint in complaints:
+        line(complaint)
     return 0 if report.passed else 1
 
 
@@ -155,11 +163,13 @@ class _Demo:
 
         self._step(f"attack: {kind} from {address}")
         async with _running(self._perform(attack.actors, port, 0.0, did)):
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(limit):
                     while not trial.recognised:
                         self._news.clear()
                         await self._news.wait()
+            except TimeoutError:
+                self._step(f"{kind} is not found within {limit:g} s; it ends")
         await asyncio.sleep(PAUSE)
         trial.over = True
 
@@ -198,7 +208,7 @@ class _Demo:
 
 
 @contextlib.asynccontextmanager
-async def _running(work: Any) -> AsyncIterator[None]:
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Does `work` meanwhile. An error in it is raised at the end."""
     task = asyncio.create_task(work)
     try:
@@ -235,15 +245,32 @@ def _cancelled_by_sigterm() -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGTERM)
 
 
+class _Complaints(logging.Handler):
+    """Keeps our own warnings, and silences the rest.
+
+    Under attack a broker has much to complain about, and without any handler Python would write
+    it to standard error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.kept: collections.deque[str] = collections.deque(maxlen=COMPLAINTS)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it if it is ours."""
+        if record.name.startswith("mqtt_ids"):
+            self.kept.append(f"{record.levelname.lower()}: {record.name}: {record.getMessage()}")
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing but the demo's own words: under attack a broker has much to complain about."""
-    root, silent = logging.getLogger(), logging.NullHandler()
-    root.addHandler(silent)  # without any handler Python writes warnings to standard error
+def _quiet() -> Iterator[collections.deque[str]]:
+    """Nothing is logged to the terminal; what we ourselves had to complain about."""
+    root, handler = logging.getLogger(), _Complaints()
+    root.addHandler(handler)
     try:
-        yield
+        yield handler.kept
     finally:
-        root.removeHandler(silent)
+        root.removeHandler(handler)
 
 
 def _free_port() -> int:

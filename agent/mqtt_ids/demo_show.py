@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mqtt_ids.demo_report import CALM, Report, Sighting, Trial
-from mqtt_ids.tables import _COLOURS as COLOURS, line, safe, table
+from mqtt_ids.tables import line, safe, table
 
 HEADINGS = ("ATTACK", "DETECTED AFTER", "NAMED AS", "CALM CLIENTS DISTURBED")
 SHOWN = 7  # alerts at a time
+_COLOURS = {"critical": "bold red", "high": "red", "medium": "yellow"}
 
 
 class Show(Protocol):
@@ -31,7 +32,7 @@ class Show(Protocol):
         """An alert was received."""
 
     def beat(self, report: Report, published: int, now: float) -> None:
-        """A moment has passed."""
+        """A moment has passed; the home has `published` so many messages."""
 
     def end(self, report: Report) -> None:
         """Nothing more happens: the table."""
@@ -107,7 +108,9 @@ class Lively:
 
     def beat(self, report: Report, published: int, now: float) -> None:
         """Draw."""
-        head = Text.assemble(("mqtt-ids demo", "bold"), f"  {now:4.0f} s  {published} messages")
+        head = Text.assemble(
+            ("mqtt-ids demo", "bold"), f"  {now:4.0f} s  {published} messages at home"
+        )
         self._draw(report, head, Text(safe(self._text), "cyan"))
 
     def end(self, report: Report) -> None:
@@ -130,7 +133,7 @@ class Lively:
         for _ in range(3):
             listed.add_column(no_wrap=True, overflow="ellipsis")
         for now, one in self._alerts:
-            severity = Text(one.severity, COLOURS.get(one.severity, ""))
+            severity = Text(one.severity, _COLOURS.get(one.severity, ""))
             listed.add_row(f"{now:5.1f} s", severity, Text(safe(_told(one, brief=True))))
         return listed
 

@@ -1,6 +1,7 @@
 """Incidents: one attack by one subject, from first sign to calm, as one alert with a stable id."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -13,6 +14,8 @@ NOTE_CLOSES_AFTER: Final = 10.0  # the same for info, which is a note
 UPDATE_EVERY: Final = 5.0  # seconds between two updates of one incident at the least
 REFRESH_EVERY: Final = 60.0  # seconds after which an incident that goes on is told again
 MOST_OPEN: Final = 500  # beyond that, signs of new incidents are only counted
+MOST_NOTES: Final = 100  # the same for info, which must not crowd out an alarm
+MOST_PER_ADDRESS: Final = 20  # beyond that, further clients join the latest of their address
 MOST_CLIENTS: Final = 1000  # ids remembered per incident
 CLIENTS_SHOWN: Final = 20
 LONGEST_ID: Final = 256  # characters of an id or user name in an alert
@@ -120,20 +123,21 @@ class Incidents:
 
     def __init__(self, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
-        self._open: dict[str, Incident] = {}
+        self._alarms: dict[str, Incident] = {}
+        self._notes: dict[str, Incident] = {}
         self.skipped = 0
 
     def __iter__(self) -> Iterator[Incident]:
-        return iter(self._open.values())
+        return chain(self._alarms.values(), self._notes.values())
 
     def get(self, incident_id: str) -> Incident | None:
         """The open incident with this id."""
-        return self._open.get(incident_id)
+        return self._alarms.get(incident_id) or self._notes.get(incident_id)
 
     @property
     def active(self) -> bool:
         """Whether an incident above info is open."""
-        return any(not incident.is_note for incident in self._open.values())
+        return bool(self._alarms)
 
     def tick(self, signs: Iterable[Sign], now: float) -> list[Alert]:
         """Take in the signs of this tick; what changed, as alerts."""
@@ -141,22 +145,26 @@ class Incidents:
         for sign in signs:
             self._take(sign, opened)
         changes: list[tuple[Incident, State]] = [(i, "open") for i in opened.values()]
-        changes += [(i, "update") for i in self._open.values() if self._worth_telling(i, now)]
-        for incident in [i for i in self._open.values() if _is_over(i, now)]:
-            del self._open[incident.id]
+        changes += [(i, "update") for i in self if self._worth_telling(i, now)]
+        for incident in [i for i in self if _is_over(i, now)]:
+            del (self._notes if incident.is_note else self._alarms)[incident.id]
             changes.append((incident, "closed"))
         return [self._alert(incident, state, now) for incident, state in changes]
 
     def _take(self, sign: Sign, opened: dict[str, Incident]) -> None:
-        for incident in self._open.values():
-            if incident.is_meant_by(sign):
-                incident.add(sign)
-                return
-        if len(self._open) >= MOST_OPEN:
+        is_note = sign.severity == "info"
+        kin, most = (self._notes, MOST_NOTES) if is_note else (self._alarms, MOST_OPEN)
+        meant = next((i for i in kin.values() if i.is_meant_by(sign)), None)
+        if meant is None and not is_note:
+            here = [i for i in kin.values() if i.address == sign.address]
+            meant = here[-1] if len(here) >= MOST_PER_ADDRESS else None
+        if meant is not None:
+            meant.add(sign)
+        elif len(kin) >= most:
             self.skipped += 1
-            return
-        incident = Incident(self._new_id(), sign)
-        self._open[incident.id] = opened[incident.id] = incident
+        else:
+            incident = Incident(self._new_id(), sign)
+            kin[incident.id] = opened[incident.id] = incident
 
     @staticmethod
     def _worth_telling(incident: Incident, now: float) -> bool:

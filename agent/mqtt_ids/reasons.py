@@ -8,12 +8,14 @@ import numpy as np
 
 from mqtt_ids.alerts import Reason
 from mqtt_ids.facts import Fact
-from mqtt_ids.feature_table import FEATURES, Feature
+from mqtt_ids.feature_table import FEATURES, Feature, Shape
 from mqtt_ids.windows import Floats
 
 MOST: Final = 3
 _WINDOW_LABELS = ("_10s", "_1m", "_10m")
-_NONE_BELOW = 0.05
+_LEAST_SHOWN = 0.0005
+_NONE_BELOW = 0.05  # of a count
+_NO_RATE_BELOW = 0.0005  # of a mean rate, or of a share: once in half an hour is not none
 
 
 def reasons(
@@ -54,11 +56,13 @@ def from_fact(fact: Fact) -> Reason:
 
 
 def figure(value: float) -> str:
-    """A figure for people: three digits that count, no exponent."""
+    """A figure for people: at most three digits that count, no exponent."""
     if not math.isfinite(value):
         return "more than can be counted"
     if abs(value) >= 100:  # noqa: PLR2004 - three digits
         return f"{value:,.0f}".replace(",", "\u202f")
+    if 0 < abs(value) < _LEAST_SHOWN:
+        return f"less than {_LEAST_SHOWN}"
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
 
 
@@ -84,13 +88,13 @@ def _reason(
         usual=None if level is None else float(f"{level:.6g}"),
         unit=feature.unit,
         share=round(float(share), 4),
-        text=said + _compared(level, own=own),
+        text=said + _compared(feature, level, own=own),
     )
 
 
-def _compared(level: float | None, *, own: bool) -> str:
+def _compared(feature: Feature, level: float | None, *, own: bool) -> str:
     if level is None:
         return ""
-    if level < _NONE_BELOW:
+    if level < (_NO_RATE_BELOW if feature.is_rate or feature.shape is Shape.SHARE else _NONE_BELOW):
         return ", usually none" if own else "; in calm homes almost none do"
     return f", usually {figure(level)}" if own else f"; calm homes stay below {figure(level)}"

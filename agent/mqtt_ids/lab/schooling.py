@@ -10,12 +10,12 @@ import numpy as np
 from mqtt_ids.detector import mask_class
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Role
 from mqtt_ids.features import in_units
+from mqtt_ids.lab.levels import firing_levels
 from mqtt_ids.lab.samples import Samples, joined, sample
 from mqtt_ids.windows import Floats
 from mqtt_ids_model import (
     Autoencoder,
     Card,
-    decluster,
     mean_std,
     network_inputs,
     open_scorer,
@@ -39,8 +39,7 @@ EPOCHS: Final = 25
 TUNING_EPOCHS: Final = 4
 MOST_ROWS: Final = 600_000
 CORRUPTED: Final = 0.12  # of the features of a training vector
-BASE_QUANTILE: Final = 0.999
-CLUSTER_GAP: Final = 120.0  # seconds
+BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
 WEEK: Final = 7 * 86_400.0
 BUDGET: Final = 0.2  # incidents per home and week and mask class
 
@@ -135,9 +134,9 @@ def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, 
     for role, earned in CALM_CLASSES:
         mine = (calm.context[:, 0] == (role is Role.HOST)) & (calm.context[:, 2] == earned)
         values = scores[mine]
-        base = float(np.quantile(values, BASE_QUANTILE))
-        peaks = decluster(calm.time[mine], values, calm.subject[mine], gap=CLUSTER_GAP, base=base)
-        budget = peaks_over_threshold(peaks, base=base, exposure=weeks, budget=BUDGET)
+        levels = firing_levels(calm.time[mine], values, calm.subject[mine])
+        base = float(np.quantile(levels, BASE_QUANTILE))
+        budget = peaks_over_threshold(levels[levels > base], base=base, exposure=weeks, budget=BUDGET)
         thresholds[mask_class(role, earned=earned)] = {
             "budget": budget,
             "mean-std": mean_std(values),

@@ -1,0 +1,63 @@
+"""At which threshold calm would just have raised an alarm, persistence included.
+
+A score is not an alarm: evidence has to persist. So thresholds are not set on scores but on
+firing levels: per cluster of a subject's scores, the highest threshold with which the verdict
+would have been an attack.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mqtt_ids.verdicts import AT_ONCE, ENOUGH, HALF_LIFE, MOST_PER_SCORE
+from mqtt_ids.windows import Floats
+
+GAP: Final = 120.0  # seconds of lower scores that part two clusters
+FLOOR: Final = 20.0  # clusters begin above the highest score divided by this
+_STEPS: Final = 24  # halvings of the search interval
+
+Doubles = NDArray[np.float64]
+
+
+def firing_levels(times: Doubles, scores: Floats, subjects: NDArray[np.int64]) -> Doubles:
+    """The firing level of each cluster; the arrays (n,) run in parallel, in any order.
+
+    Scores too low to matter (below the highest one / FLOOR) belong to no cluster.
+    """
+    levels = [_level(when, values) for when, values in _clusters(times, scores, subjects)]
+    return np.array(levels)
+
+
+def fires(threshold: float, times: Doubles, scores: Doubles) -> bool:
+    """Whether these scores of one subject, in time order, would be judged an attack."""
+    if (scores >= AT_ONCE * threshold).any():
+        return True
+    signs = np.clip(np.log2(scores / threshold), 0.0, MOST_PER_SCORE)
+    evidence, last = 0.0, float(times[0])
+    for time, sign in zip(times.tolist(), signs.tolist(), strict=True):
+        evidence = evidence * 2.0 ** ((last - time) / HALF_LIFE) + sign
+        last = time
+        if sign > 0.0 and evidence >= ENOUGH:
+            return True
+    return False
+
+
+def _level(times: Doubles, scores: Doubles) -> float:
+    low, high = float(scores.max()) / AT_ONCE, float(scores.max())
+    for _ in range(_STEPS):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if fires(middle, times, scores) else (low, middle)
+    return low
+
+
+def _clusters(
+    times: Doubles, scores: Floats, subjects: NDArray[np.int64]
+) -> Iterator[tuple[Doubles, Doubles]]:
+    high = scores > scores.max() / FLOOR
+    when, values, whose = times[high], scores[high].astype(np.float64), subjects[high]
+    order = np.lexsort((when, whose))
+    when, values, whose = when[order], values[order], whose[order]
+    parts = np.flatnonzero((np.diff(when) > GAP) | (whose[1:] != whose[:-1])) + 1
+    yield from zip(np.split(when, parts), np.split(values, parts), strict=True)
