@@ -47,7 +47,7 @@ bench: venv ## measure speeds and sizes
 	.venv/bin/python bench/run.py
 
 lab: venv ## train the shipped model anew, from its seed
-	.venv/bin/python -m mqtt_ids.lab.train
+	.venv/bin/python -m mqtt_ids.lab model/mqtt_ids_model/default
 
 evaluate: venv ## write the detection report
 	.venv/bin/mqtt-ids evaluate

@@ -41,6 +41,8 @@ STRONG_SCORE: Final = 16.0  # times the threshold: `unusual` becomes medium
 MANY_CLIENTS: Final = 100
 SOLE_PUBLISHER: Final = 0.8  # share of a host's publishes that makes it one client's flood
 FEW_OPENS: Final = 6.0  # connections in a minute that one flooding client may need
+LOUD_MESSAGES: Final = 20.0  # messages/s in the last 10 s that load a broker at all
+LOUD_BYTES: Final = 1e6  # bytes/s, likewise
 FEWEST_GUESSES: Final = 2.5  # different passwords, fading over ten minutes
 
 _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
@@ -73,6 +75,7 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "load": (
         "publish_rate",
+        "repeat_rate",
         "byte_rate",
         "ping_rate",
         "payload_mean",
@@ -137,13 +140,21 @@ def name(
         if family_shares[family] >= least:
             return attack, family_shares[family]
     load, crowd = family_shares["load"], family_shares["crowd"]
-    if load + crowd < 0.5:  # noqa: PLR2004 - the better half
+    if load + crowd < 0.5 or (load >= crowd and not _is_loud(observed, is_host=is_host)):  # noqa: PLR2004 - the better half
         return "unusual", load + crowd
     if not is_host:
         return ("flood", load) if load >= crowd else ("unusual", crowd)
     one = sole_share >= SOLE_PUBLISHER and clients <= 1
     few = float(observed[_PLACE["host_opens_1m"]]) <= FEW_OPENS
     return ("flood", load) if one and few and load >= crowd else ("dos", load + crowd)
+
+
+def _is_loud(observed: Floats, *, is_host: bool) -> bool:
+    """Whether there is load in absolute terms, and not only more than usual."""
+    prefix = "host_" if is_host else ""
+    messages = float(observed[_PLACE[f"{prefix}publish_rate_10s"]])
+    size = float(observed[_PLACE[f"{prefix}byte_rate_10s"]])
+    return messages >= LOUD_MESSAGES or size >= LOUD_BYTES
 
 
 def severity(attack: Attack, ratio: float, clients: int) -> Severity:

@@ -20,7 +20,8 @@ class Client:
     WIDE_FILTERS: Final = 11
     PINGS: Final = 12
     MALFORMED: Final = 13
-    COUNT: Final = 14
+    REPEATS: Final = 14  # publishes on the same topic as the one before
+    COUNT: Final = 15
     EVENTS: Final = (PUBLISHES, CONNECTS, FILTERS, PINGS)
 
 

@@ -84,17 +84,19 @@ class _Demo:
         loop = asyncio.get_running_loop()
         self._began = loop.time()
         with _cancelled_by_sigterm():
-            async with self._broker() as port, self._viewer(port), self._picture():
-                async with self._home(port):
-                    await asyncio.sleep(CALM_FOR)
-                    self._report.current.over = True
-                    for kind, limit in LIMITS.items():
-                        await self._attack(kind, limit, port)
+            await self._play()
         return self._report
+
+    async def _play(self) -> None:
+        async with self._broker() as port, self._viewer(port), self._picture(), self._home(port):
+            await asyncio.sleep(CALM_FOR)
+            self._report.current.over = True
+            for kind, limit in LIMITS.items():
+                await self._attack(kind, limit, port)
 
     @contextlib.asynccontextmanager
     async def _broker(self) -> AsyncIterator[int]:
-        """amqtt with the plugin, where everybody needs a password; its port."""
+        """A broker with the plugin, where everybody needs a password; its port."""
         self._login = self._scene.viewer()
         passwords = self._folder / "passwords"
         write_passwords(self._scene.logins, passwords)
@@ -157,7 +159,7 @@ class _Demo:
         trial = self._report.begin(kind, address)
         loop = asyncio.get_running_loop()
 
-        def did(deed: Deed) -> None:
+        def did(_: Deed) -> None:
             if trial.began is None:
                 trial.began = loop.time()
 
@@ -226,9 +228,13 @@ def _subscriber(
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=VIEWER)
     client.username_pw_set(*login)
     topic = Settings().topics.alerts
-    client.on_connect = lambda *_: client.subscribe(topic, qos=1)
+
+    def connected(client: paho.Client, *_: object) -> None:
+        client.subscribe(topic, qos=1)
+
+    client.on_connect = connected
     client.on_subscribe = lambda *_: ready()
-    client.on_message = lambda _client, _data, message: heard(message.payload)
+    client.on_message = lambda _client, _data, message: heard(bytes(message.payload))
     return client
 
 

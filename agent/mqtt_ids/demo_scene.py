@@ -29,7 +29,7 @@ from mqtt_ids.lab.household import Home
 from mqtt_ids.lab.life import DAY, HOUR
 
 EVENING: Final = DAY + 18.5 * HOUR  # Tuesday: everybody is at home
-_HOME: Final = 30  # fourteen clients, each with an address and a login of its own
+_HOME: Final = 45  # fourteen clients that stay, each at an address of its own
 _OPENS: Final = (Open, Connect)
 _LEAVES: Final = (Drop, Disconnect, Vanish)
 

@@ -92,14 +92,14 @@ class Lively:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._text = "starting"
+        self._text, self._since = "starting", 0.0
         self._alerts: deque[tuple[float, Sighting]] = deque(maxlen=SHOWN)
         self._live = Live(console=console, auto_refresh=False)
         self._live.start()
 
     def step(self, text: str, now: float) -> None:
         """Something begins."""
-        self._text = text
+        self._text, self._since = text, now
 
     def alert(self, sighting: Sighting, now: float) -> None:
         """An alert was received; notes stay out of the picture."""
@@ -111,7 +111,8 @@ class Lively:
         head = Text.assemble(
             ("mqtt-ids demo", "bold"), f"  {now:4.0f} s  {published} messages at home"
         )
-        self._draw(report, head, Text(safe(self._text), "cyan"))
+        foot = f"{safe(self._text)}  {now - self._since:.0f} s"
+        self._draw(report, head, Text(foot, "cyan"))
 
     def end(self, report: Report) -> None:
         """The last picture stays."""
@@ -128,14 +129,14 @@ class Lively:
         parts = (head, blank, _table(report), blank, self._received(), blank, foot)
         self._live.update(Group(*parts), refresh=True)
 
-    def _received(self) -> Table:
-        listed = Table(box=None, show_header=False, pad_edge=False)
-        for _ in range(3):
-            listed.add_column(no_wrap=True, overflow="ellipsis")
+    def _received(self) -> Group:
+        lines = []
         for now, one in self._alerts:
-            severity = Text(one.severity, _COLOURS.get(one.severity, ""))
-            listed.add_row(f"{now:5.1f} s", severity, Text(safe(_told(one, brief=True))))
-        return listed
+            severity = (f"{one.severity:8}  ", _COLOURS.get(one.severity, ""))
+            text = Text.assemble(f"{now:5.1f} s  ", severity, safe(_told(one, brief=True)))
+            text.no_wrap, text.overflow = True, "ellipsis"
+            lines.append(text)
+        return Group(*lines)
 
 
 def _table(report: Report) -> Table:

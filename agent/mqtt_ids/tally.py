@@ -10,7 +10,7 @@ from mqtt_ids.counters import Host as H
 from mqtt_ids.facts import FIGHT_WITHIN, OWN_TOPICS, Fact
 from mqtt_ids.roster import Roster
 from mqtt_ids.subjects import ClientSubject, HostSubject
-from mqtt_ids.topics import Topics
+from mqtt_ids.topics import SETTLED_PUBLISHES, Topics
 
 SHORT_LIFE: Final = 2.0  # seconds
 EXTREME_KEEP_ALIVE: Final = 18_000  # seconds: five hours
@@ -18,7 +18,6 @@ LONG_TOPIC: Final = 200  # characters
 FIGHT: Final = 3  # take-overs by turns within FIGHT_WITHIN seconds
 FACTS_KEPT: Final = 256
 TOPICS_PER_CLIENT: Final = 8
-SETTLED_PUBLISHES: Final = 20  # before which an owner's loss is no fact
 WIDE_FILTERS: Final = frozenset({"#", "+/#", "$SYS/#", "/#"})
 LOGIN_CODES: Final = frozenset({4, 5, 0x86, 0x87})  # bad credential, not authorised: 3.1.1, and 5
 
@@ -162,6 +161,10 @@ class Tally(Roster):
             counts[H.ACKNOWLEDGED] += 1
         client.keep_rhythm(now)
         topic = event.topic
+        place = hash(topic)
+        if place == client.last_topic:
+            own[C.REPEATS] += 1
+        client.last_topic = place
         owner = self.topics.owner(topic)
         if owner is not None and owner.client == client.id:
             owner.last = now

@@ -10,6 +10,7 @@ from collections import OrderedDict
 ALIVE_FOR = 900.0  # seconds without a publish after which an owner is no longer defended
 OWNED_AFTER = 900.0  # seconds after which ownership counts
 EXPIRES_AFTER = 7 * 86_400.0  # seconds without a publish after which a topic is forgotten
+SETTLED_PUBLISHES = 20  # before which an owner is easily forgotten, and its loss is no fact
 _FEWEST = 64
 _SEARCHED = 64  # how many are looked at for one to forget: O(1)
 _SIEVE_BITS = 1024
@@ -18,14 +19,13 @@ _SIEVE_BITS = 1024
 class Owner:
     """One owned topic. `client` is the owner's key; `count` its publishes there."""
 
-    __slots__ = ("client", "count", "host", "last", "looked", "shared", "since")
+    __slots__ = ("client", "count", "host", "last", "shared", "since")
 
     def __init__(self, client: str, host: str, now: float) -> None:
         self.client = client
         self.host = host
         self.since = now
         self.last = now
-        self.looked = now  # its last publish when it was last looked at
         self.count = 1
         self.shared = False
 
@@ -39,7 +39,7 @@ class Owner:
 
 
 class Topics:
-    """The owned topics. When there are too many one that is not in use makes room."""
+    """The owned topics. When there are too many, one that was little used makes room."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -69,12 +69,10 @@ class Topics:
             self._forget(key)
 
     def _make_room(self) -> None:
-        """Forget the first that was not used since it was last looked at (second chance)."""
         for _ in range(_SEARCHED):
             key, owner = next(iter(self._owners.items()))
-            if owner.last == owner.looked:
+            if owner.count < SETTLED_PUBLISHES:
                 break
-            owner.looked = owner.last
             self._owners.move_to_end(key)
         self._forget(next(iter(self._owners)))
 

@@ -24,7 +24,6 @@ from amqtt.broker import Broker, BrokerContext
 from amqtt.plugins import manager
 from amqtt.plugins.base import BasePlugin
 from amqtt.session import Session
-from dacite import Config
 
 from mqtt_ids.errors import StartError
 
@@ -62,7 +61,7 @@ def take_config_whole(check: Callable[[object], None]) -> None:
         raise ImportError(_unknown("plugins.manager.from_dict"))
     build = manager.from_dict
 
-    def from_dict(data_class: type[Any], data: dict[str, Any], config: Config) -> object:
+    def from_dict(data_class: type[Any], data: dict[str, Any], config: object) -> object:
         if data_class is not RawConfig:
             return build(data_class=data_class, data=data, config=config)
         check(data)

@@ -74,8 +74,9 @@ def test_a_subscriber_that_does_not_read_is_cut_when_others_wait_for_it(tmp_path
             deaf = await here.connected(Connect("deaf"), BOB)
             await deaf.subscribe("#")
             deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            calm = await here.connected(Connect("calm", keep_alive=2), ANN)
-            loud = await here.connected(Connect("loud", keep_alive=0), ANN)
+            calm = await here.connected(Connect("calm"), ANN)
+            # Who is kept waiting is not silent.
+            loud = await here.connected(Connect("loud", keep_alive=1), ANN)
             watch = Watch(here)
             watching = asyncio.create_task(watch.run())
             one = wire.publish(Publish("t/1", 3_000))

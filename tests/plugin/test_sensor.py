@@ -246,6 +246,27 @@ def test_a_client_that_vanishes_is_told(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_who_says_goodbye_and_leaves_at_once_leaves_no_will(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with home(tmp_path) as here:
+            ear = await here.connected(Connect("ear"))
+            await ear.subscribe("#")
+            hello = wire.connect(Connect("hasty", keep_alive=0, will_topic="will"))
+            told = wire.publish(Publish("t", 5))
+            for _ in range(10):
+                client = await here.client()
+                await client.send(hello)
+                await client.receive(4)
+                await client.send(told + DISCONNECT)
+                await client.close()
+            assert await ear.receive(10 * len(told)) == 10 * told
+            await here.sees(Closed, 10)
+            assert {closed.by for closed in here.recorder.of(Closed)} == {"client"}
+            assert await ear.is_alive()  # and no will is heard before the answer
+
+    asyncio.run(scenario())
+
+
 def test_what_is_wrong_with_us_does_not_reach_the_broker(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with home(tmp_path) as here:

@@ -1,6 +1,7 @@
 """Calm vectors from simulated homes: what the network learns from and is calibrated on."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -16,6 +17,9 @@ from mqtt_ids.windows import Floats
 Due = tuple[Batch[ClientSubject] | None, Batch[HostSubject] | None]
 
 _LINEAR = np.array([feature.shape is Shape.LINEAR for feature in FEATURES])
+SUBJECTS_PER_HOME: Final = 100_000
+_HOSTS_FROM: Final = 50_000
+_YOUNG = 0.13  # of the context's age: under two minutes
 _NOTABLE = 0.05  # of the cap: something rare is going on
 _LOUD = 0.85  # of the cap: something common is at its busiest
 
@@ -62,7 +66,7 @@ def sample(
     for now, batches in ticks(watch, record(home, start=start, duration=duration), start):
         parts += [_kept(batch, now, rng, keep, rare) for batch in batches if batch is not None]
     kept = joined(parts)
-    kept.subject += 100_000 * seed
+    kept.subject += SUBJECTS_PER_HOME * seed
     return kept
 
 
@@ -72,9 +76,10 @@ def _kept(
     vectors = batch.vectors
     rare_things = np.any(vectors.x[:, _LINEAR] > _NOTABLE, axis=1)
     notable = np.logical_or(rare_things, np.any(vectors.x > _LOUD, axis=1))
+    notable = np.logical_or(notable, vectors.context[:, 1] < _YOUNG)
     draw = rng.random(len(notable))
     kept = np.flatnonzero(draw < np.where(notable, max(keep, rare), keep))
-    side = 50_000 if batch.role.value == "host" else 0
+    side = _HOSTS_FROM if batch.role.value == "host" else 0
     rows = np.array([batch.subjects[i].row + side for i in kept], np.int64)
     return Samples(
         x=vectors.x[kept],

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mqtt_ids.detector import mask_class
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Role
 from mqtt_ids.features import in_units
 from mqtt_ids.lab.levels import firing_levels
-from mqtt_ids.lab.samples import Samples, joined, sample
+from mqtt_ids.lab.samples import SUBJECTS_PER_HOME, Samples, joined, sample
 from mqtt_ids.windows import Floats
 from mqtt_ids_model import (
     Autoencoder,
@@ -28,16 +29,18 @@ from mqtt_ids_model import (
 
 Say = Callable[[str], None]
 
-TRAIN_HOMES: Final = range(1000, 1100)
-CALIBRATION_HOMES: Final = range(5000, 5040)
+TRAIN_HOMES: Final = range(1000, 1240)
+CALIBRATION_HOMES: Final = range(5000, 5060)
 HOURS: Final = 4.0
-CALIBRATION_HOURS: Final = 12.0
+CALIBRATION_HOURS: Final = 8.0
+START_HOURS: Final = 0.2  # every second home is only watched while it starts up
 EVENTFUL: Final = 8.0  # times as many restarts, updates and visitors as in real life
+EVENT_WEEKS: Final = 4.0  # what an eventful week counts for, being rarely calm: half of it
 KEPT, KEPT_RARE = 0.05, 0.3
 CALIBRATION_KEPT: Final = 0.25
 EPOCHS: Final = 25
 TUNING_EPOCHS: Final = 4
-MOST_ROWS: Final = 600_000
+MOST_ROWS_PER_HOME: Final = 5_000
 CORRUPTED: Final = 0.12  # of the features of a training vector
 BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
 WEEK: Final = 7 * 86_400.0
@@ -53,13 +56,12 @@ def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
     say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
     calm = collect(TRAIN_HOMES, HOURS, KEPT, KEPT_RARE, workers)
     rng = np.random.default_rng(seed)
-    if len(calm.x) > MOST_ROWS:
-        calm = _rows(calm, rng.choice(len(calm.x), MOST_ROWS, replace=False))
+    calm = _rows(calm, _balanced(calm, rng))
     say(f"training on {len(calm.x)} vectors of {len(NAMES)} features")
     net, model = teach(calm, seed, say)
     say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
     other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, CALIBRATION_KEPT, 1.0, workers)
-    weeks = len(CALIBRATION_HOMES) * CALIBRATION_HOURS * 3600.0 / WEEK
+    weeks = len(CALIBRATION_HOMES) / 2 * CALIBRATION_HOURS * 3600.0 * EVENT_WEEKS / WEEK
     thresholds = calibrate(model, other, weeks)
     say(f"thresholds: {thresholds}")
     return save_model(
@@ -86,7 +88,13 @@ def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
 def collect(homes: range, hours: float, keep: float, rare: float, workers: int) -> Samples:
     """Calm vectors of many homes of the training family; every third home is very eventful."""
     jobs = [
-        (seed, hours * 3600.0, EVENTFUL * (3.0 if seed % 3 == 0 else 1.0), keep, rare)
+        (
+            seed,
+            3600.0 * (START_HOURS if seed % 2 else hours),
+            EVENTFUL * (3.0 if seed % 3 == 0 else 1.0),
+            keep,
+            rare,
+        )
         for seed in homes
     ]
     with ProcessPoolExecutor(workers) as pool:
@@ -182,6 +190,17 @@ def typical(calm: Samples) -> dict[str, dict[str, float]]:
 def _sample(job: tuple[int, float, float, float, float]) -> Samples:
     seed, duration, eventful, keep, rare = job
     return sample(seed, family="train", duration=duration, eventful=eventful, keep=keep, rare=rare)
+
+
+def _balanced(samples: Samples, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows of which no home has more than its share, so that busy homes do not rule."""
+    homes = samples.subject // SUBJECTS_PER_HOME
+    return np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(homes == home))[:MOST_ROWS_PER_HOME]
+            for home in np.unique(homes)
+        ]
+    )
 
 
 def _rows(samples: Samples, rows: np.ndarray) -> Samples:
