@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -31,8 +30,8 @@ from mqtt_ids.readers import HostPort
 from mqtt_ids.settings import Settings
 from mqtt_ids.tables import line
 
-CALM_FOR: Final = 12.0  # seconds before the first attack
-PAUSE: Final = 3.0  # seconds after each attack
+CALM_FOR: Final = 20.0  # seconds before the first attack
+PAUSE: Final = 4.0  # seconds after each attack
 BEAT: Final = 0.25  # seconds from one picture to the next
 SUBSCRIBED_WITHIN: Final = 10.0  # seconds
 COMPLAINTS: Final = 10  # our own warnings that are shown in the end, at most
@@ -192,7 +191,7 @@ class _Demo:
 
     def _heard(self, data: bytes, at: float) -> None:
         """An alert has come in."""
-        sighting = Sighting.of(msgspec.json.decode(data), at)
+        sighting = Sighting.decode(data, at)
         self._report.see(sighting)
         self._show.alert(sighting, at - self._began)
         self._news.set()

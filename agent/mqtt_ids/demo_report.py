@@ -4,12 +4,30 @@ Judged by what a subscriber of the alerts reads, and by what the home's clients 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
 import msgspec
 
 CALM = "none"  # what stands for an attack while nobody attacks
 NOTE = "info"
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    """Why it is one, in words."""
+
+    text: str
+
+
+class _Wire(msgspec.Struct, frozen=True):
+    """What of an alert is looked at."""
+
+    id: str
+    state: str
+    severity: str
+    attack: str
+    client_id: str | None
+    address: str | None
+    clients: tuple[str, ...]
+    client_count: int
+    reasons: tuple[_Reason, ...]
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,20 +45,11 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
     @classmethod
-    def of(cls, body: Mapping[str, Any], at: float) -> "Sighting":
-        """The parts of an alert of schema 1 that the demo looks at."""
-        return cls(
-            at=at,
-            id=body["id"],
-            state=body["state"],
-            severity=body["severity"],
-            attack=body["attack"],
-            client_id=body["client_id"],
-            address=body["address"],
-            clients=tuple(body["clients"]),
-            client_count=body["client_count"],
-            reasons=tuple(reason["text"] for reason in body["reasons"]),
-        )
+    def decode(cls, data: bytes, at: float) -> "Sighting":
+        """From an alert's JSON, schema 1: the parts that the demo looks at."""
+        wire = msgspec.json.decode(data, type=_Wire)
+        reasons = tuple(reason.text for reason in wire.reasons)
+        return cls(**{**msgspec.structs.asdict(wire), "reasons": reasons}, at=at)
 
     @property
     def alarms(self) -> bool:

@@ -42,7 +42,7 @@ LIMITS: Final[Mapping[str, float]] = {
     "brute-force": 15.0,
 }
 LONGEST: Final = 600.0  # seconds; no script is performed for longer
-_FLOOD: Final = 1_000.0  # messages/s
+FLOOD: Final = 1_000.0  # messages/s
 
 
 class Scene:
@@ -80,7 +80,7 @@ class Scene:
         attacker = Attacker(alone, number, start=0.0, duration=LONGEST)
         makers: dict[str, Callable[[], Attack]] = {
             "dos": attacker.dos,
-            "flood": lambda: attacker.flood(rate=_FLOOD),
+            "flood": lambda: attacker.flood(rate=FLOOD),
             "slowite": attacker.slowite,
             "malformed": attacker.malformed,
             "brute-force": attacker.brute_force,
@@ -104,14 +104,14 @@ def _spied(home: Home, lost: Callable[[str], None]) -> tuple[Actor, ...]:
     """The home's actors, those who live there with a script that tells of losses."""
     living = {resident.actor: resident.client_id for resident in home.residents}
     return tuple(
-        msgspec.structs.replace(actor, script=_telling(actor.script, living[number], lost))
+        msgspec.structs.replace(actor, script=telling(actor.script, living[number], lost))
         if number in living
         else actor
         for number, actor in enumerate(cast(home))
     )
 
 
-def _telling(script: ScriptMaker, client_id: str, lost: Callable[[str], None]) -> ScriptMaker:
+def telling(script: ScriptMaker, client_id: str, lost: Callable[[str], None]) -> ScriptMaker:
     """The same script, which tells when its client is cut off or not let in."""
 
     def telling(clock: Clock, rng: random.Random) -> Script:

@@ -87,6 +87,8 @@ class Detector:
     def clients(self) -> list[ClientView]:
         """All tracked clients, for people."""
         verdicts = self._verdicts[Role.CLIENT]
+        self.watch.settle_newcomers()
+        clients = list(self.watch.tally.clients)
         return [
             ClientView(
                 client_id=client.id,
@@ -97,9 +99,9 @@ class Detector:
                 last=client.last,
                 verdict=verdicts.verdict(client.row).name.lower(),
                 score=verdicts.score(client.row),
-                learned=self.watch.earned(client),
+                learned=bool(learned),
             )
-            for client in self.watch.tally.clients
+            for client, learned in zip(clients, self.watch.earned(clients), strict=True)
         ]
 
     def neighbours(self, incident_id: str) -> Neighbours:

@@ -117,8 +117,7 @@ class Watch:
             self._sweep = now + FORGET_SWEEP
         self._edge = now + STEP
         tally.connections.ripen(now)
-        self._clients.start(tally.new_clients)
-        self._hosts.start(tally.new_hosts)
+        self.settle_newcomers()
         self._clients.fold(tally.clients_to_fold, now)
         self._hosts.fold(tally.hosts_to_fold, now)
         if now >= self._turn:
@@ -128,6 +127,11 @@ class Watch:
         if now >= self._sweep:
             self._sweep = now + FORGET_SWEEP
             tally.topics.expire(now)
+
+    def settle_newcomers(self) -> None:
+        """Give rows to subjects that came since the last fold."""
+        self._clients.start(self.tally.new_clients)
+        self._hosts.start(self.tally.new_hosts)
 
     def due(self, now: float) -> tuple[Batch[ClientSubject] | None, Batch[HostSubject] | None]:
         """Who has news since the last call, and the quiet ones at a slower pace."""
@@ -169,9 +173,9 @@ class Watch:
         )
         return side.layout.figures(few)
 
-    def earned(self, client: ClientSubject) -> bool:
-        """Whether a client has a normal of its own."""
-        return bool(self._clients.normal.earned(np.array([client.row], np.intp))[0])
+    def earned(self, clients: list[ClientSubject]) -> NDArray[np.bool_]:
+        """Which of the clients have a normal of their own."""
+        return self._clients.normal.earned(np.array([c.row for c in clients], np.intp))
 
     def _uneasy(self) -> list[HostSubject]:
         """Hosts whose gauges rose without events; those with half-open ones come again."""

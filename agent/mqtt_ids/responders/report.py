@@ -72,4 +72,4 @@ class Reporter:
         if alert.state == "closed":
             self._open.pop(alert.id, None)
         elif alert.id in self._open or len(self._open) < OPEN_LIMIT:
-            self._open[alert.id] = alert.active
+            self._open[alert.id] = alert.severity != "info"
