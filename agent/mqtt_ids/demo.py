@@ -124,10 +124,8 @@ class _Demo:
         client.connect_async("127.0.0.1", port, bind_address=VIEWER_ADDRESS)
         client.loop_start()
         try:
-            await asyncio.wait_for(subscribed.wait(), SUBSCRIBED_WITHIN)
+            await _in_time(subscribed)
             yield
-        except TimeoutError:
-            raise StartError("the demo's own broker does not answer") from None
         finally:
             client.disconnect()
             await asyncio.to_thread(client.loop_stop)
@@ -206,6 +204,13 @@ class _Demo:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._began
+
+
+async def _in_time(subscribed: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(subscribed.wait(), SUBSCRIBED_WITHIN)
+    except TimeoutError:
+        raise StartError("the demo's own broker lets nobody subscribe to the alerts") from None
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ Judged by what a subscriber of the alerts reads, and by what the home's clients 
 """
 
 from collections.abc import Iterable, Mapping
+
 import msgspec
 
 CALM = "none"  # what stands for an attack while nobody attacks

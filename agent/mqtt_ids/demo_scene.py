@@ -74,7 +74,7 @@ class Scene:
         """The attack, from time 0 of its own clock on, and the loopback address it comes from."""
         number = list(LIMITS).index(kind)
         home = self._home
-        # An address a kind: what an attacker may choose from ends where the next one's begins.
+        # One spare address each: attackers draw theirs, and two must not draw the same.
         spare = home.spare_addresses[number : number + 1]
         alone = msgspec.structs.replace(home, spare_addresses=spare)
         attacker = Attacker(alone, number, start=0.0, duration=LONGEST)
@@ -91,7 +91,7 @@ class Scene:
 def write_passwords(logins: Mapping[str, str], file: Path) -> None:
     """A password file as amqtt reads it.
 
-    The hashes are cheap on purpose: who may try a hundred CONNECTs a second would otherwise load
+    The hashes are cheap on purpose: with costly ones a hundred CONNECTs in a second would load
     this machine more by the hashing than by the attack that is to be shown.
     """
     hasher = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -114,7 +114,7 @@ def _spied(home: Home, lost: Callable[[str], None]) -> tuple[Actor, ...]:
 def telling(script: ScriptMaker, client_id: str, lost: Callable[[str], None]) -> ScriptMaker:
     """The same script, which tells when its client is cut off or not let in."""
 
-    def telling(clock: Clock, rng: random.Random) -> Script:
+    def spied(clock: Clock, rng: random.Random) -> Script:
         inner = script(clock, rng)
         signal: Signal | None = None
         connected = False
@@ -132,4 +132,4 @@ def telling(script: ScriptMaker, client_id: str, lost: Callable[[str], None]) ->
             elif gone or isinstance(action, (Open, *_LEAVES)):
                 connected = False
 
-    return telling
+    return spied

@@ -108,7 +108,7 @@ class ClientSubject:
         self.wide = False  # has subscribed to everything before
         # The rhythm of its publishes: how many gaps, their fading mean and mean deviation, in s.
         self.last_publish: float | None = None
-        self.last_topic = 0  # a hash
+        self.last_topic: int | None = None  # its hash
         self.gaps = 0
         self.gap = 0.0
         self.gap_spread = 0.0
