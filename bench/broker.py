@@ -6,6 +6,7 @@ It says "ready" on standard output once it serves, and ends with its standard in
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -36,6 +37,11 @@ class Running:
             if line.startswith(which):
                 return int(line.split()[1]) * 1024 / 1e6
         raise RuntimeError(f"no {which} in {self._proc}/status")
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has used, user and system."""
+        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

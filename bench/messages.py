@@ -5,6 +5,7 @@ import statistics
 import time
 
 import clients
+import msgspec
 from broker import KINDS, Kind, Running, running
 from report import Row
 
@@ -18,51 +19,60 @@ NAMES: dict[Kind, str] = {
 }
 
 
+class Trial(msgspec.Struct, frozen=True):
+    """One load through one broker: messages a second, and its processor time per message."""
+
+    rate: float
+    cpu: float
+
+
 def run() -> list[Row]:
     """One row per broker. All three run at once and take turns, so that all share the weather."""
-    rates: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    trials: dict[Kind, list[Trial]] = {kind: [] for kind in KINDS}
     with contextlib.ExitStack() as stack:
         brokers = [stack.enter_context(running(kind)) for kind in KINDS]
         for one in brokers:
-            _rate(one, "warm-up")
+            _load(one, "warm-up")
         for turn in range(ROUNDS):
             for one in brokers if turn % 2 else reversed(brokers):
-                rates[one.kind].append(_rate(one, str(turn)))
-    return [_row(kind, rates) for kind in KINDS]
+                trials[one.kind].append(_load(one, str(turn)))
+    return [
+        _row("bare", trials["bare"]),
+        _row("no-op", trials["no-op"], trials["bare"], "bare"),
+        _row("ours", trials["ours"], trials["no-op"], "no-op"),
+    ]
 
 
-def _row(kind: Kind, rates: dict[Kind, list[float]]) -> Row:
-    own = rates[kind]
-    spread = f"{min(own):,.0f} to {max(own):,.0f}"
-    if kind == "bare":
-        return Row(what=NAMES[kind], measured=_median(own), against=spread)
-    other: Kind = "no-op" if kind == "ours" else "bare"
-    ratio = statistics.median(a / b for a, b in zip(own, rates[other], strict=True))
-    bar = f">= {BAR:.0%}" if kind == "ours" else ""
+def _row(kind: Kind, own: list[Trial], others: list[Trial] | None = None, name: str = "") -> Row:
+    rate = statistics.median(trial.rate for trial in own)
+    cpu = statistics.median(trial.cpu for trial in own)
+    measured = f"{rate:,.0f} messages/s, {1e6 * cpu:.0f} µs of CPU each"
+    if others is None:
+        return Row(what=NAMES[kind], measured=measured)
+    pairs = list(zip(own, others, strict=True))
+    ratio = statistics.median(mine.rate / other.rate for mine, other in pairs)
+    cost = statistics.median(mine.cpu / other.cpu for mine, other in pairs)
     return Row(
         what=NAMES[kind],
-        measured=_median(own),
-        against=f"{spread}; {ratio:.0%} of {'no-op' if other == 'no-op' else 'bare'}",
-        bar=bar,
-        met=ratio >= BAR if bar else None,
+        measured=measured,
+        against=f"{ratio:.0%} of the messages, {cost:.0%} of the CPU of {name}",
+        bar=f">= {BAR:.0%}" if kind == "ours" else "",
+        met=ratio >= BAR if kind == "ours" else None,
     )
 
 
-def _median(rates: list[float]) -> str:
-    return f"{statistics.median(rates):,.0f} messages/s"
-
-
-def _rate(broker: Running, name: str) -> float:
-    """Messages a second from the first byte sent to the last byte received."""
+def _load(broker: Running, name: str) -> Trial:
+    """From the first byte sent to the last byte received."""
     message = clients.message("bench/load")
     reader = clients.subscribed(broker.port, f"reader-{name}", "bench/load", address="127.0.0.2")
     writer = clients.connected(broker.port, f"writer-{name}", address="127.0.0.3")
     with reader, writer:
         counter = clients.Counter(reader, MESSAGES * len(message))
         counter.start()
-        start = time.perf_counter()
+        start, used = time.perf_counter(), broker.cpu()
         writer.sendall(message * MESSAGES)
         counter.join(clients.PATIENCE)
         if counter.ended is None:
             raise RuntimeError(f"{NAMES[broker.kind]}: messages were lost")
-        return MESSAGES / (counter.ended - start)
+        spent = counter.ended - start
+        return Trial(MESSAGES / spent, (broker.cpu() - used) / MESSAGES)

@@ -1,4 +1,4 @@
-"""Speeds and sizes, as ratios within one run where they can be: `make bench`."""
+"""Speeds and sizes, as ratios within one run where they can be: `make bench`. Needs Linux."""
 
 import os
 import platform

@@ -1,15 +1,19 @@
 """What the docs say of the code is what the code says."""
 
 import importlib.util
+import json
+from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
+import jsonschema
 import pytest
 
 from mqtt_ids.feature_table import NAMES
 from mqtt_ids.features import document
 
 ROOT = Path(__file__).resolve().parent.parent
+SCHEMA = json.loads((resources.files("mqtt_ids") / "alert.schema.json").read_text())
 
 
 def feature_doc() -> ModuleType:
@@ -35,6 +39,15 @@ def test_the_page_names_each_feature_once() -> None:
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="markers"):
         feature_doc().page("# Features\n", "")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/alerts.md"])
+def test_the_alerts_in_the_docs_keep_the_schema(page: str) -> None:
+    parts = (ROOT / page).read_text().split("```json\n")[1:]
+    assert parts
+    for part in parts:
+        alert = json.loads(part.partition("```")[0])
+        jsonschema.validate(alert, SCHEMA, jsonschema.Draft202012Validator)
 
 
 def test_the_docs_link_to_files_that_exist() -> None:

@@ -145,7 +145,7 @@ class Incidents:
         for sign in signs:
             self._take(sign, opened)
         changes: list[tuple[Incident, State]] = [(i, "open") for i in opened.values()]
-        changes += [(i, "update") for i in self if self._worth_telling(i, now)]
+        changes += [(i, "update") for i in self if _is_worth_telling(i, now)]
         for incident in [i for i in self if _is_over(i, now)]:
             del (self._notes if incident.is_note else self._alarms)[incident.id]
             changes.append((incident, "closed"))
@@ -165,14 +165,6 @@ class Incidents:
         else:
             incident = Incident(self._new_id(), sign)
             kin[incident.id] = opened[incident.id] = incident
-
-    @staticmethod
-    def _worth_telling(incident: Incident, now: float) -> bool:
-        since = now - incident.told_at
-        if incident.told is None or since < UPDATE_EVERY:
-            return False
-        going_on = incident.last > incident.told_at and since >= REFRESH_EVERY
-        return incident.told != incident.essence() or (going_on and not incident.is_note)
 
     def _alert(self, incident: Incident, state: State, now: float) -> Alert:
         incident.told = incident.essence()
@@ -203,6 +195,14 @@ class Incidents:
 
 def _cut(text: str | None) -> str | None:
     return None if text is None else text[:LONGEST_ID]
+
+
+def _is_worth_telling(incident: Incident, now: float) -> bool:
+    since = now - incident.told_at
+    if incident.told is None or since < UPDATE_EVERY or _is_over(incident, now):
+        return False
+    going_on = incident.last > incident.told_at and since >= REFRESH_EVERY
+    return incident.told != incident.essence() or (going_on and not incident.is_note)
 
 
 def _is_over(incident: Incident, now: float) -> bool:

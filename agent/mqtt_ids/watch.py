@@ -112,14 +112,17 @@ class Watch:
     def fold(self, now: float) -> None:
         """Move what was counted since the last fold into the windows."""
         tally = self.tally
+        # Where nobody came by for long, what was counted did not happen just now.
+        counted_by = min(now, self._edge)
         if self._edge == -math.inf:
+            counted_by = now
             self._turn = now + SLOT
             self._sweep = now + FORGET_SWEEP
         self._edge = now + STEP
         tally.connections.ripen(now)
         self.settle_newcomers()
-        self._clients.fold(tally.clients_to_fold, now)
-        self._hosts.fold(tally.hosts_to_fold, now)
+        self._clients.fold(tally.clients_to_fold, counted_by)
+        self._hosts.fold(tally.hosts_to_fold, counted_by)
         if now >= self._turn:
             self._turn = now + SLOT
             self._clients.normal.turn(now)

@@ -94,7 +94,7 @@ def test_the_document_has_a_line_for_each_feature() -> None:
 
 
 @given(
-    st.lists(st.floats(0.0, 1e12, width=32), min_size=2, max_size=20),
+    st.lists(st.floats(0.0, 1e12), min_size=2, max_size=20),
     st.floats(1.0, 1e9),
 )
 def test_more_is_never_less(counts: list[float], cap: float) -> None:

@@ -43,6 +43,7 @@ TUNING_EPOCHS: Final = 4
 MOST_ROWS_PER_HOME: Final = 5_000
 CORRUPTED: Final = 0.12  # of the features of a training vector
 BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
+SAY_EVERY: Final = 20  # homes
 WEEK: Final = 7 * 86_400.0
 BUDGET: Final = 0.2  # incidents per home and week and mask class
 
@@ -54,13 +55,13 @@ CALM_CLASSES: Final = tuple(
 def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
     """Make a model from the lab and write it to `folder`. The same seed gives the same model."""
     say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
-    calm = collect(TRAIN_HOMES, HOURS, KEPT, KEPT_RARE, workers)
+    calm = collect(TRAIN_HOMES, HOURS, KEPT, KEPT_RARE, workers, say)
     rng = np.random.default_rng(seed)
     calm = _rows(calm, _balanced(calm, rng))
     say(f"training on {len(calm.x)} vectors of {len(NAMES)} features")
     net, model = teach(calm, seed, say)
     say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
-    other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, CALIBRATION_KEPT, 1.0, workers)
+    other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, CALIBRATION_KEPT, 1.0, workers, say)
     weeks = len(CALIBRATION_HOMES) / 2 * CALIBRATION_HOURS * 3600.0 * EVENT_WEEKS / WEEK
     thresholds = calibrate(model, other, weeks)
     say(f"thresholds: {thresholds}")
@@ -85,7 +86,9 @@ def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
     )
 
 
-def collect(homes: range, hours: float, keep: float, rare: float, workers: int) -> Samples:
+def collect(  # noqa: PLR0913, PLR0917 - which homes, and how to sample them
+    homes: range, hours: float, keep: float, rare: float, workers: int, say: Say
+) -> Samples:
     """Calm vectors of many homes of the training family; every third home is very eventful."""
     jobs = [
         (
@@ -97,8 +100,13 @@ def collect(homes: range, hours: float, keep: float, rare: float, workers: int) 
         )
         for seed in homes
     ]
+    parts = []
     with ProcessPoolExecutor(workers) as pool:
-        return joined(pool.map(_sample, jobs))
+        for part in pool.map(_sample, jobs):
+            parts.append(part)
+            if len(parts) % SAY_EVERY == 0:
+                say(f"  {len(parts)} of {len(jobs)} homes")
+    return joined(parts)
 
 
 def teach(calm: Samples, seed: int, say: Say) -> tuple[Autoencoder, bytes]:
