@@ -77,6 +77,7 @@ class Layout:
         self._counters = np.array([0 if f.window is None else f.counter for f in features])
         spans = [weight(f.window) if f.window else 1.0 for f in features]
         self._spans = np.array(spans, np.float32)
+        self._half_lives = np.array([f.window or 1.0 for f in features])
         self._caps = np.array([max(f.cap, 1.0) for f in features])
         self._damps = np.array([_BYTES_DAMP if f.unit == "B/s" else _COUNT_DAMP for f in features])
         self._rates = np.array([f.is_rate for f in features])
@@ -109,12 +110,18 @@ class Layout:
         return Vectors(x=x, seen=seen, context=self._context(state))
 
     def figures(self, state: State) -> Figures:
-        """The subjects' observed and usual figures, for reasons in words."""
+        """The subjects' observed and usual figures, for reasons in words.
+
+        A rate is the mean over the fading window, or since the subject was first seen if that is
+        shorter; a count is what is left in the fading window.
+        """
         found, publishes = self._found(state)
         means = self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]
-        per_second = np.where(self._rates, self._spans, 1.0)
-        observed = np.divide(found, per_second, dtype=np.float32)
-        usual = np.divide(self._expected(state), per_second, dtype=np.float32)
+        filled = 1.0 - np.exp2(-np.maximum(state.ages, 1.0)[:, None] / self._half_lives)
+        covered = np.where(self._rates, self._spans * filled, 1.0)
+        observed = np.divide(found, covered, dtype=np.float32)
+        whole_span = np.where(self._rates, self._spans, 1.0)
+        usual = np.divide(self._expected(state), whole_span, dtype=np.float32)
         for places in (*means, self._of[Shape.SHARE]):
             observed[:, places] = found[:, places] / np.maximum(publishes[:, places], 1e-6)
             usual[:, places] = self._usual_mean(state, places)

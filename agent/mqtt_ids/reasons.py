@@ -60,7 +60,7 @@ def figure(value: float) -> str:
     if not math.isfinite(value):
         return "more than can be counted"
     if abs(value) >= 100:  # noqa: PLR2004 - three digits
-        return f"{value:,.0f}".replace(",", "\u202f")
+        return f"{value:,.0f}"
     if 0 < abs(value) < _LEAST_SHOWN:
         return f"less than {_LEAST_SHOWN}"
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"

@@ -27,7 +27,7 @@ class Pen:
         self._addresses[self._next] = address
         return ev.Opened(time=self.now, connection=self._next, address=address, port=50_000)
 
-    def connected(  # noqa: PLR0913 - the fields of a CONNECT
+    def connected(
         self,
         connection: int,
         client_id: str,
@@ -125,7 +125,7 @@ class Pen:
             client_id=self._ids.get(connection),
         )
 
-    def joined(  # noqa: PLR0913 - who joins, and how
+    def joined(
         self,
         client_id: str,
         address: str = ROUTER,

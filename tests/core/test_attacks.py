@@ -100,21 +100,21 @@ def test_names(attack: Attack, found: Attack) -> None:
         named(crowd=1.0, is_host=False),
         named(LOUD, load=0.2, crowd=0.2),
     ],
-    ids=["nothing", "one wrong password", "load", "faster, yet slow", "a client's connects", "bits"],
+    ids=["nothing", "one guess", "load", "faster, yet slow", "a client's connects", "bits"],
 )
 def test_what_fits_no_rule_is_unusual(found: Attack) -> None:
     assert found == "unusual"
 
 
 @given(
-    st.lists(st.floats(0.0, 1.0), min_size=8, max_size=8),
-    st.lists(st.floats(0.0, 1e6), min_size=len(NAMES), max_size=len(NAMES)),
-    st.booleans(),
-    st.integers(0, 1000),
-    st.floats(0.0, 1.0),
+    parts=st.lists(st.floats(0.0, 1.0), min_size=8, max_size=8),
+    figures=st.lists(st.floats(0.0, 1e6), min_size=len(NAMES), max_size=len(NAMES)),
+    is_host=st.booleans(),
+    clients=st.integers(0, 1000),
+    sole=st.floats(0.0, 1.0),
 )
 def test_every_error_gets_a_name_and_a_clearness(
-    parts: list[float], figures: list[float], is_host: bool, clients: int, sole: float  # noqa: FBT001
+    *, parts: list[float], figures: list[float], is_host: bool, clients: int, sole: float
 ) -> None:
     whole = max(sum(parts), 1e-9)
     shares = {family: part / whole for family, part in zip(FAMILIES, parts, strict=True)}

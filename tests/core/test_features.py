@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
+from core_tools import Pen, calm_home, chaos
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_tools import Pen, calm_home, chaos
 from mqtt_ids import events as ev
 from mqtt_ids.counters import Client, Gauge, Host
 from mqtt_ids.events import SEES_ALL, Sees
@@ -222,7 +222,7 @@ def test_usual_figures_are_the_normal_and_unknown_without_one() -> None:
 
 def faded(events: Iterable[tuple[float, float]], now: float, half_life: float) -> float:
     """The definition: amounts by their times, each faded by its age."""
-    return sum(amount * 2.0 ** (-(now - time) / half_life) for time, amount in events)
+    return sum(amount * math.exp2((time - now) / half_life) for time, amount in events)
 
 
 def batch_of(watch: Watch, now: float, role: Role) -> AnyBatch:

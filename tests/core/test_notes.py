@@ -1,8 +1,8 @@
 """Facts as signs, and the two that show by waiting: the new and the silent."""
 
 import pytest
-
 from core_tools import Pen
+
 from mqtt_ids.facts import Fact, FactKind
 from mqtt_ids.notes import NEW_AFTER, RHYTHM_GAPS, Notes, sign
 from mqtt_ids.tally import Tally

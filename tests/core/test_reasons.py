@@ -42,9 +42,7 @@ def test_at_most_three_different_ones_the_worst_first(
 ) -> None:
     error = np.array(errors, np.float32)
     excess = np.where(above, error, 0.0).astype(np.float32)
-    given_ = reasons(
-        error, excess, np.array(observed, np.float32), np.array(usual, np.float32), {}
-    )
+    given_ = reasons(error, excess, np.array(observed, np.float32), np.array(usual, np.float32), {})
     stems = {stem(name) for name, value in zip(NAMES, excess, strict=True) if value > 0.0}
     assert len(given_) == min(3, len(stems))
     assert len({stem(reason.feature) for reason in given_}) == len(given_)
@@ -63,9 +61,7 @@ def test_at_most_three_different_ones_the_worst_first(
             assert reason.usual == pytest.approx(usual[place], rel=1e-5)
 
 
-def one(
-    name: str, observed: float, usual: float = NAN, p999: float | None = None
-) -> Reason:
+def one(name: str, observed: float, usual: float = NAN, p999: float | None = None) -> Reason:
     error = vector(**{name: 1.0})
     typical = {} if p999 is None else {name: {"p50": 0.0, "p999": p999}}
     (reason,) = reasons(

@@ -1,9 +1,9 @@
 """Who is tracked: bounded, and made-up ids never push out who is connected."""
 
+from core_tools import ROUTER, Pen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_tools import ROUTER, Pen
 from mqtt_ids.subjects import ClientSubject, HostSubject, Registry
 from mqtt_ids.tally import Tally
 

@@ -4,9 +4,9 @@ import random
 from collections.abc import Iterable
 
 import pytest
+from core_tools import ROUTER, Pen, anything, chaos
 from hypothesis import given
 
-from core_tools import ROUTER, Pen, anything, chaos
 from mqtt_ids import events as ev
 from mqtt_ids.connections import HALF_OPEN_AFTER, SILENT_AFTER
 from mqtt_ids.counters import Client, Gauge, Host
@@ -114,7 +114,13 @@ def test_connected_with_an_empty_id(tally: Tally, pen: Pen) -> None:
 
 @pytest.mark.parametrize(
     ("keep_alive", "extreme"),
-    [(0, True), (1, False), (EXTREME_KEEP_ALIVE - 1, False), (EXTREME_KEEP_ALIVE, True), (65_535, True)],
+    [
+        (0, True),
+        (1, False),
+        (EXTREME_KEEP_ALIVE - 1, False),
+        (EXTREME_KEEP_ALIVE, True),
+        (65_535, True),
+    ],
 )
 def test_connected_with_a_keep_alive(
     tally: Tally, pen: Pen, keep_alive: int, *, extreme: bool
@@ -370,9 +376,7 @@ def test_a_connection_without_connect_becomes_half_open(tally: Tally, pen: Pen) 
 
 
 @pytest.mark.parametrize("answer", ["refused", "malformed", "closed"])
-def test_whatever_ends_the_wait_ends_being_half_open(
-    tally: Tally, pen: Pen, answer: str
-) -> None:
+def test_whatever_ends_the_wait_ends_being_half_open(tally: Tally, pen: Pen, answer: str) -> None:
     opened = pen.opened()
     told(tally, opened)
     tally.connections.ripen(5.0)
@@ -441,9 +445,7 @@ def test_a_number_used_again_ends_the_old_connection(tally: Tally) -> None:
     assert not subject.connected
 
 
-def test_a_second_connect_on_a_connection_moves_it_to_the_other_id(
-    tally: Tally, pen: Pen
-) -> None:
+def test_a_second_connect_on_a_connection_moves_it_to_the_other_id(tally: Tally, pen: Pen) -> None:
     opened = pen.opened()
     number = opened.connection
     told(tally, opened, pen.connected(number, "one", keep_alive=0), pen.connected(number, "two"))

@@ -21,7 +21,8 @@ def test_the_first_who_publishes_owns() -> None:
     topics.claim("t", "thermometer", "10.0.0.1", 5.0)
     owner = topics.owner("t")
     assert owner is not None
-    assert (owner.client, owner.host, owner.since, owner.count) == ("thermometer", "10.0.0.1", 5.0, 1)
+    assert (owner.client, owner.host) == ("thermometer", "10.0.0.1")
+    assert (owner.since, owner.last, owner.count) == (5.0, 5.0, 1)
     assert topics.owner("u") is None
 
 
@@ -64,8 +65,8 @@ def test_never_more_than_the_limit_and_what_was_much_used_stays() -> None:
     topics = Topics(1000)
     for number in range(40):
         topics.claim(f"calm/{number}", "c", f"10.0.1.{number}", 0.0)
-        for now in range(20):
-            used(topics, f"calm/{number}", float(now))
+        for second in range(20):
+            used(topics, f"calm/{number}", float(second))
     for number in range(20_000):
         now = 20.0 + number / 100.0
         topics.claim(f"spray/{number}", f"a{number}", f"10.6.{number % 50}.6", now)

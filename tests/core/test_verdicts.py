@@ -22,9 +22,7 @@ class Court:
     def judge(self, ratio: float, *, fresh: bool = True, after: float = 1.0) -> Verdict:
         self.now += after
         scores = np.array([ratio * THRESHOLD], np.float32)
-        found = self.verdicts.judge(
-            ROW, scores, np.array([THRESHOLD]), np.array([fresh]), self.now
-        )
+        found = self.verdicts.judge(ROW, scores, np.array([THRESHOLD]), np.array([fresh]), self.now)
         assert found[0] == self.verdicts.verdict(0)
         return Verdict(int(found[0]))
 

@@ -17,9 +17,7 @@ def amounts(*values: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 @given(
-    st.lists(
-        st.tuples(st.floats(0.0, 300.0), st.floats(0.0, 1000.0)), min_size=1, max_size=30
-    ),
+    st.lists(st.tuples(st.floats(0.0, 300.0), st.floats(0.0, 1000.0)), min_size=1, max_size=30),
     st.floats(0.0, 3000.0),
 )
 def test_a_count_is_the_sum_of_its_events_each_faded_by_its_age(
