@@ -91,6 +91,11 @@ class Layout:
             for shape in Shape
         }
 
+    @property
+    def sees_nothing(self) -> bool:
+        """Whether the sensor sees nothing of a subject without a normal: it cannot be judged."""
+        return not self._seen_cold.any()
+
     def _source(self, feature: Feature) -> int:
         if feature.window is None:
             return self._width + feature.counter

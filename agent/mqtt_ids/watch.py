@@ -200,7 +200,7 @@ class Watch:
     @staticmethod
     def _batch(side: _Side[S], whom: dict[int, S], gauges: Floats, now: float) -> Batch[S] | None:
         subjects = list(whom.values())
-        if not subjects:
+        if not subjects or side.layout.sees_nothing:
             return None
         state = side.state(subjects, gauges, now)
         return Batch(
