@@ -41,7 +41,7 @@ def run(
     )
 
 
-AGENT = "from mqtt_ids.cli import agent_main; agent_main()"
+AGENT = "from mqtt_ids.__main__ import agent_main; agent_main()"
 
 
 def run_agent(*arguments: str) -> subprocess.CompletedProcess[str]:

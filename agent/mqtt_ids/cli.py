@@ -1,4 +1,4 @@
-"""The commands `mqtt-ids` and `mqtt-ids-agent`.
+"""The command `mqtt-ids`, and how it and `mqtt-ids-agent` end.
 
 Exit codes: 0 fine, 1 something was found, 2 usage or configuration, with one line on standard
 error. What only some commands need (the broker, numpy) is loaded by these: `mqtt-ids status` is
@@ -6,7 +6,6 @@ quick.
 """
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import msgspec
 
 from mqtt_ids import control
 from mqtt_ids import readers as read
-from mqtt_ids.agent_command import CONTEXT, agent, reading
+from mqtt_ids.agent_command import CONTEXT, reading
 from mqtt_ids.errors import ControlError, IdsError, StateError
 from mqtt_ids.policy import HandleKind
 from mqtt_ids.settings import Settings
@@ -180,16 +179,6 @@ def demo() -> int:
     from mqtt_ids.demo import demo as run_demo  # noqa: PLC0415 - loads the broker
 
     return run_demo()
-
-
-def main() -> None:
-    """The command `mqtt-ids`."""
-    sys.exit(run(ids, "mqtt-ids", sys.argv[1:]))
-
-
-def agent_main() -> None:
-    """The command `mqtt-ids-agent`."""
-    sys.exit(run(agent, "mqtt-ids-agent", sys.argv[1:]))
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:

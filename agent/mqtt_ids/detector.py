@@ -170,7 +170,7 @@ class Detector:
         gauges = subject.gauges
         return gauges[G.HALF_OPEN] + gauges[G.EXTREME] + gauges[G.SILENT] >= HELD_IS_FRESH
 
-    def _signs(  # noqa: PLR0913 - one batch and what was found in it
+    def _signs(
         self,
         batch: Batch[ClientSubject] | Batch[HostSubject],
         places: NDArray[np.intp],

@@ -25,21 +25,18 @@ def reasons(
     usual: Floats,
     typical: Mapping[str, Mapping[str, float]],
 ) -> tuple[Reason, ...]:
-    """The three features with most of the error, one per counter, worst first.
+    """The three features with most of the error, worst first.
+
+    They are of three counters where so many carry error, else also other windows of the same.
 
     All arrays have one value per feature: squared errors, the same where the subject did more
     than expected (else 0), figures in units (`usual` NaN where it has no normal of its own).
     `typical` are quantiles of calm homes, in units, for those.
     """
     whole = max(float(errors.sum()), 1e-12)
-    chosen: dict[str, int] = {}
-    for place in np.argsort(excess)[::-1]:
-        if excess[place] <= 0.0 or len(chosen) == MOST:
-            break
-        chosen.setdefault(_stem(FEATURES[place].name), int(place))
     return tuple(
         _reason(FEATURES[place], observed[place], usual[place], errors[place] / whole, typical)
-        for place in chosen.values()
+        for place in _worst(excess)
     )
 
 
@@ -64,6 +61,17 @@ def figure(value: float) -> str:
     if 0 < abs(value) < _LEAST_SHOWN:
         return f"less than {_LEAST_SHOWN}"
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
+
+
+def _worst(excess: Floats) -> list[int]:
+    """The places of the three that tell most, worst first."""
+    worst = [int(place) for place in np.argsort(excess)[::-1] if excess[place] > 0.0]
+    firsts: dict[str, int] = {}
+    for place in worst:
+        firsts.setdefault(_stem(FEATURES[place].name), place)
+    others = [place for place in worst if place not in firsts.values()]
+    chosen = [*firsts.values(), *others][:MOST]
+    return sorted(chosen, key=worst.index)
 
 
 def _stem(name: str) -> str:

@@ -1,60 +1,12 @@
-"""A small but real model, taught in seconds, and a detector that is ticked as in life."""
+"""A detector whose incidents are numbered, ticked as in life."""
 
 import itertools
 from collections.abc import Iterable
-from pathlib import Path
-
-import numpy as np
 
 from mqtt_ids.alerts import Alert
-from mqtt_ids.detector import Detector, mask_class
+from mqtt_ids.detector import Detector
 from mqtt_ids.events import SEES_ALL, Event
-from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES
-from mqtt_ids.lab.samples import joined, sample
-from mqtt_ids.lab.schooling import CALM_CLASSES, corrupt, golden, score, typical
-from mqtt_ids_model import (
-    Autoencoder,
-    Model,
-    load_model,
-    network_inputs,
-    save_model,
-    to_int8,
-    train,
-)
-
-HOMES = (1, 2, 3)
-SECONDS = 2700.0
-EPOCHS = 40
-MARGIN = 1.5  # above the highest calm score
-
-
-def small_model(folder: Path) -> Model:
-    """A model of three homes' three quarters of an hour, saved and loaded like any other."""
-    calm = joined(
-        [sample(home, family="train", duration=SECONDS, eventful=1.0, keep=0.25) for home in HOMES]
-    )
-    x = network_inputs(calm.x, calm.seen, calm.context)
-    target = np.ascontiguousarray(x[:, : len(NAMES)])
-    net = Autoencoder.fresh(x.shape[1], len(NAMES), 1)
-    train(net, x, target, calm.seen, epochs=EPOCHS, seed=1, rate=3e-3, corrupt=corrupt)
-    data = to_int8(net, x)
-    worst = MARGIN * float(score(data, calm).max())
-    save_model(
-        folder,
-        model=data,
-        net=None,
-        features=NAMES,
-        units=[feature.unit for feature in FEATURES],
-        context=CONTEXT,
-        thresholds={
-            mask_class(role, earned=earned): {"budget": worst, "mean-std": worst}
-            for role, earned in CALM_CLASSES
-        },
-        golden=golden(calm),
-        typical=typical(calm),
-        trained={"seed": 1},
-    )
-    return load_model(folder, NAMES, CONTEXT)
+from mqtt_ids_model import Model
 
 
 def detector(model: Model, *, facts: bool = True, max_clients: int = 5000) -> Detector:

@@ -1,4 +1,4 @@
-"""From events to alerts, with a small real model: who is found, who is left in peace, at what cost."""
+"""From events to alerts, with the shipped model: who is found, who is left in peace."""
 
 import json
 import random
@@ -6,9 +6,10 @@ import tracemalloc
 from collections.abc import Iterator
 from importlib import resources
 
+import numpy as np
 import pytest
 from core_tools import Pen, anything, calm_home, chaos
-from detector_tools import detector, small_model, watched
+from detector_tools import detector, watched
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
@@ -18,6 +19,7 @@ from mqtt_ids.detector import Detector, mask_class
 from mqtt_ids.events import SEES_ALL, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import CALM_AFTER, MOST_NOTES, MOST_OPEN
+from mqtt_ids.models import open_model
 from mqtt_ids_model import Model
 
 SCHEMA = Draft202012Validator(
@@ -28,8 +30,8 @@ EVIL = "10.0.0.66"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return small_model(tmp_path_factory.mktemp("small") / "model")
+def model() -> Model:
+    return open_model("default")
 
 
 # --- attacks, as a sensor would write them -------------------------------------------------
@@ -53,15 +55,26 @@ def dos(pen: Pen) -> Iterator[ev.Event]:
 
 
 def half_open(pen: Pen) -> Iterator[ev.Event]:
+    held = []
     for _ in range(80):
         pen.wait(0.05)
-        yield pen.opened(EVIL)
+        held.append(pen.opened(EVIL))
+        yield held[-1]
+    pen.wait(20.0)
+    for opened in held:
+        yield pen.closed(opened.connection)
 
 
 def slowite(pen: Pen) -> Iterator[ev.Event]:
+    held = []
     for client in range(80):
         pen.wait(0.05)
-        yield from pen.joined(f"slow-{client}", EVIL, keep_alive=65_535)[1]
+        number, events = pen.joined(f"slow-{client}", EVIL, keep_alive=65_535)
+        held.append(number)
+        yield from events
+    pen.wait(20.0)
+    for number in held:
+        yield pen.closed(number)
 
 
 def malformed(pen: Pen) -> Iterator[ev.Event]:
@@ -169,8 +182,6 @@ def test_a_known_client_that_turns_is_found_and_its_normal_is_kept_clean(model: 
     watched(watcher, quiet, start=after[0])
     (client,) = watcher.watch.tally.clients
     learned = watcher.watch._clients.normal.rates
-    import numpy as np
-
     assert learned(np.array([client.row]))[0, 0] == pytest.approx(1.0, rel=0.05)
 
 

@@ -16,6 +16,7 @@ from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Feature, Role, Shap
 from mqtt_ids.features import (
     FURTHEST,
     LEAST_UNLIKE,
+    OLD,
     Layout,
     State,
     capped_linear,
@@ -187,6 +188,7 @@ def test_in_units_undoes_the_scale() -> None:
         counts = empty(role, 1) + 3.0
         gauges = np.full((1, WIDTHS[role][1]), 3.0, np.float32)
         layout, told = Layout(role, SEES_ALL), state(role, counts, gauges=gauges)
+        told.ages[:] = OLD
         x, observed = layout.vectors(told).x, layout.figures(told).observed
         back = in_units(x)
         for place, feature in enumerate(FEATURES):
@@ -225,6 +227,11 @@ def faded(events: Iterable[tuple[float, float]], now: float, half_life: float) -
     return sum(amount * math.exp2((time - now) / half_life) for time, amount in events)
 
 
+def covered(half_life: float, age: float) -> float:
+    """The definition: the fading window's integral over as long as the subject is known."""
+    return weight(half_life) * (1.0 - math.exp2(-age / half_life))
+
+
 def batch_of(watch: Watch, now: float, role: Role) -> AnyBatch:
     for batch in watch.due(now):
         if batch is not None and batch.role is role:
@@ -256,10 +263,11 @@ def test_figures_are_what_the_raw_events_say_by_definition() -> None:
     wide = [(e.time, 1.0) for e in written if isinstance(e, ev.Subscribed)]
     opens = [(e.time, 1.0) for e in written if isinstance(e, ev.Opened)]
     now = pen.now
+    age = now - written[0].time
     defined = {
-        "host_publish_rate_10s": faded(publishes, now, 10.0) / weight(10.0),
-        "host_publish_rate_1m": faded(publishes, now, 60.0) / weight(60.0),
-        "host_byte_rate_10m": faded(sizes, now, 600.0) / weight(600.0),
+        "host_publish_rate_10s": faded(publishes, now, 10.0) / covered(10.0, age),
+        "host_publish_rate_1m": faded(publishes, now, 60.0) / covered(60.0, age),
+        "host_byte_rate_10m": faded(sizes, now, 600.0) / covered(600.0, age),
         "host_opens_10m": faded(opens, now, 600.0),
         "host_wide_filters_10m": faded(wide, now, 600.0),
         "host_payload_mean": faded(sizes, now, 60.0) / faded(publishes, now, 60.0),

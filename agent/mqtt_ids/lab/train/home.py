@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 
 from mqtt_ids.lab.household import Home, Household, Logins, Network, Plan
 from mqtt_ids.lab.life import Rhythm
-from mqtt_ids.lab.train import appliances, cameras, firmware, sensors, services, visitors
+from mqtt_ids.lab.train import (
+    anything,
+    appliances,
+    cameras,
+    firmware,
+    sensors,
+    services,
+    visitors,
+)
 
 _NETWORKS: tuple[Network, ...] = ("lan", "docker", "nat")
 _LOGINS: tuple[Logins, ...] = ("open", "one", "kinds", "each")
@@ -24,6 +32,7 @@ MAKERS: Mapping[str, Callable[[Household], None]] = {
     **_SENSORS,
     **_CHATTY,
     **_APPLIANCES,
+    "anything": anything.anything,
     "tasmota": firmware.tasmota,
     "tasmota-meter": firmware.tasmota_meter,
     "esphome": firmware.esphome,
@@ -67,6 +76,7 @@ _STYLE_WEIGHTS = {
     "testbed": 1.0, "sensors": 0.7, "plugs": 1.2, "maker": 1.2, "zigbee": 1.2, "cameras": 0.6,
     "mixed": 3.0,
 }  # fmt: skip
+_STRANGE = (0.05, 0.2, 0.4, 1.0)  # clients of no known make, to each of a known one
 # At most so many of a kind in one home.
 _AT_MOST = {"zigbee-bridge": 3, "frigate": 1, "node-red": 2, "rtl-433": 1, "periodic-discovery": 2,
             "doubled-id": 1, "presence-phone": 5, "odd-keep-alive": 3}  # fmt: skip
@@ -86,7 +96,8 @@ def build(seed: int, *, size: int | None, style: str | None, eventful: float) ->
         services.zigbee_bridge(house)
     if style == "cameras":
         (cameras.frigate if house.chance(0.6) else cameras.camera)(house)
-    _fill(house, STYLES[style], plan.size - controlled)
+    strange = sum(STYLES[style].values()) * rng.choice(_STRANGE)
+    _fill(house, {**STYLES[style], "anything": strange}, plan.size - controlled)
     if controlled:
         services.home_assistant(house)
     _visitors(house, controlled=controlled)
