@@ -234,11 +234,6 @@ def _release_stored(folder: Path) -> int | None:
     return len(bans)
 
 
-def _complain(name: str, message: str) -> int:
-    click.echo(f"{name}: {safe(' '.join(message.split()))}", err=True)
-    return USAGE
-
-
 def _json_or(as_json: bool, result: Any, show: Callable[[Any], None]) -> None:  # noqa: ANN401, FBT001 - JSON
     if as_json:
         _print_json(result)

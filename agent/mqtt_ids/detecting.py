@@ -51,6 +51,10 @@ class ClientView(Protocol):
 class Detecting(Protocol):
     """What the engine needs of a detector."""
 
+    @property
+    def skipped(self) -> int:
+        """What was beyond its bounds, and so was not judged."""
+
     def feed(self, event: AnyEvent) -> None:
         """Take in one event. O(1)."""
 

@@ -70,6 +70,11 @@ class Detector:
         self._facts = facts
         self._last_tick = -np.inf
 
+    @property
+    def skipped(self) -> int:
+        """What was beyond the bounds, and so was not judged: events, facts, signs."""
+        return self.watch.tally.skipped + self._incidents.skipped
+
     def feed(self, event: Event) -> None:
         """Count one event. O(1)."""
         self.watch.feed(event)
@@ -163,7 +168,7 @@ class Detector:
         return np.where(batch.state.earned, learned, new)
 
     def _is_fresh(self, subject: ClientSubject | HostSubject) -> bool:
-        if subject.last > self._last_tick:
+        if subject.last >= self._last_tick:  # an event may come at the very time of a tick
             return True
         if isinstance(subject, ClientSubject):
             return False

@@ -1,4 +1,8 @@
-"""Incidents: one attack by one subject, from first sign to calm, as one alert with a stable id."""
+"""Incidents: one attack by one subject, from first sign to calm, as one alert with a stable id.
+
+Notes (info) of what comes again and again are gathered: a health check with ever new ids, or a
+device with a stale password, is one note per address and not one a minute.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -11,6 +15,8 @@ from mqtt_ids.attacks import MITRE
 
 CALM_AFTER: Final = 60.0  # seconds without a sign after which an incident closes
 NOTE_CLOSES_AFTER: Final = 10.0  # the same for info, which is a note
+REPEATED_CLOSES_AFTER: Final = 3600.0  # the same for notes of what comes again and again
+REPEATED: Final = frozenset({"new-client", "enumeration", "login-failing"})
 UPDATE_EVERY: Final = 5.0  # seconds between two updates of one incident at the least
 REFRESH_EVERY: Final = 60.0  # seconds after which an incident that goes on is told again
 MOST_OPEN: Final = 500  # beyond that, signs of new incidents are only counted
@@ -78,8 +84,8 @@ class Incident:
         if (sign.severity == "info") != self.is_note:
             return False
         if self.is_note:
-            same = (self.sign.attack, self.sign.client_id, self.address)
-            return same == (sign.attack, sign.client_id, sign.address)
+            same = (self.sign.attack, self.address) == (sign.attack, sign.address)
+            return same and (sign.attack in REPEATED or self.sign.client_id == sign.client_id)
         if sign.address != self.address:
             return sign.client_id is not None and sign.client_id == self.sign.client_id
         return self.whole_host or sign.whole_host or sign.client_id in self.clients
@@ -206,5 +212,8 @@ def _is_worth_telling(incident: Incident, now: float) -> bool:
 
 
 def _is_over(incident: Incident, now: float) -> bool:
-    after = NOTE_CLOSES_AFTER if incident.is_note else CALM_AFTER
+    after = CALM_AFTER
+    if incident.is_note:
+        again = incident.sign.attack in REPEATED
+        after = REPEATED_CLOSES_AFTER if again else NOTE_CLOSES_AFTER
     return now - incident.last >= after

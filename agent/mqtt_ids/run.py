@@ -264,7 +264,7 @@ class Engine:
             bans=len(self._responder.bans),
             lag=round(max(self._late, default=0.0), 3),
             events=self._events,
-            skipped=self._skipped,
+            skipped=self._skipped + (0 if self._detector is None else self._detector.skipped),
             errors=self._faults.count,
             unwritten=self._store.unwritten,
         )

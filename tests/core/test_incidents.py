@@ -19,6 +19,7 @@ from mqtt_ids.incidents import (
     MOST_PER_ADDRESS,
     NOTE_CLOSES_AFTER,
     REFRESH_EVERY,
+    REPEATED_CLOSES_AFTER,
     UPDATE_EVERY,
     Incidents,
     Sign,
@@ -57,7 +58,7 @@ def sign(
 
 
 def note(time: float, client: str = "c", *, address: str = "10.0.0.66") -> Sign:
-    return sign(time, client, "new-client", "info", address=address, score=None)
+    return sign(time, client, "silence", "info", address=address, score=None)
 
 
 class Desk:
@@ -175,6 +176,21 @@ def test_a_note_is_told_once_and_is_never_active() -> None:
     assert desk.told[1].time == 149.0 + NOTE_CLOSES_AFTER
 
 
+def test_notes_of_what_comes_again_and_again_are_gathered_per_address() -> None:
+    desk = Desk()
+    for minute in range(120):
+        now = 60.0 * minute
+        again = [sign(now, f"id-{minute}", "new-client", "info", score=None)]
+        again.append(sign(now, "stale", "login-failing", "info", address="10.0.0.9", score=None))
+        desk.tick(now, *again)
+    opened = [alert for alert in desk.told if alert.state == "open"]
+    assert [alert.attack for alert in opened] == ["new-client", "login-failing"]
+    updates = [alert.client_count for alert in desk.told if alert.state == "update"]
+    assert updates == [2, 4, 8, 16, 32, 64], "each doubling"
+    ended = desk.tick(119 * 60.0 + REPEATED_CLOSES_AFTER)
+    assert [alert.state for alert in ended] == ["closed", "closed"]
+
+
 def test_a_note_neither_becomes_an_alarm_nor_hides_one() -> None:
     desk = Desk()
     desk.tick(0.0, note(0.0))
@@ -265,7 +281,7 @@ def test_each_incident_opens_once_first_and_closes_once_last(seed: int) -> None:
         for alert in desk.tick(now, *signs):
             alarms = {i.id for i in desk.incidents if not i.is_note}
             assert alert.active == bool(alarms)
-            assert (alert.severity == "info") == (alert.attack == "new-client")
+            assert (alert.severity == "info") == (alert.attack == "silence")
     now += 1000.0
     desk.tick(now)
     assert not list(desk.incidents)

@@ -244,14 +244,14 @@ class _Stage:
             self._signal = Lost("refused")
             return
         old = self._sessions.get(action.client_id)
-        if old is not None:
+        connected = link.accept(action, now)
+        self._sessions[action.client_id or made_up_id(link)] = link
+        yield connected
+        if old is not None:  # its end is told after the answer to its rival, as our sensors do
             loser = self._owners.get(old.number)
             yield from self._close(old, now, "broker")
             if loser is not None:
                 self._lose(loser, now, Lost("takeover"))
-        connected = link.accept(action, now)
-        self._sessions[action.client_id or made_up_id(link)] = link
-        yield connected
 
     def _send(self, link: Link, action: Send, now: float) -> Iterator[AnyEvent]:
         link.partial = action.fault is None

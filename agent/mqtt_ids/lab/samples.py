@@ -22,6 +22,8 @@ _HOSTS_FROM: Final = 50_000
 _YOUNG = 0.13  # of the context's age: under two minutes
 _NOTABLE = 0.05  # of the cap: something rare is going on
 _LOUD = 0.85  # of the cap: something common is at its busiest
+_COMES_BACK = 0.1  # of the cap: a connection in the last half a minute
+_CONNECTS = np.array([feature.name in {"connects_10s", "host_opens_10s"} for feature in FEATURES])
 
 
 class Samples(msgspec.Struct, kw_only=True):
@@ -77,6 +79,7 @@ def _kept(
     rare_things = np.any(vectors.x[:, _LINEAR] > _NOTABLE, axis=1)
     notable = np.logical_or(rare_things, np.any(vectors.x > _LOUD, axis=1))
     notable = np.logical_or(notable, vectors.context[:, 1] < _YOUNG)
+    notable = np.logical_or(notable, came_back(vectors.x))
     draw = rng.random(len(notable))
     kept = np.flatnonzero(draw < np.where(notable, max(keep, rare), keep))
     side = _HOSTS_FROM if batch.role.value == "host" else 0
@@ -88,6 +91,12 @@ def _kept(
         time=np.full(len(kept), now),
         subject=rows,
     )
+
+
+def came_back(x: Floats) -> NDArray[np.bool_]:
+    """Which rows of `x` are of a subject that connected in the last half a minute or so."""
+    connected: NDArray[np.bool_] = (x[:, _CONNECTS] > _COMES_BACK).any(axis=1)
+    return connected
 
 
 def joined(parts: Iterable[Samples]) -> Samples:

@@ -12,7 +12,7 @@ from mqtt_ids.detector import mask_class
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Role
 from mqtt_ids.features import in_units
 from mqtt_ids.lab.levels import firing_levels
-from mqtt_ids.lab.samples import SUBJECTS_PER_HOME, Samples, joined, sample
+from mqtt_ids.lab.samples import SUBJECTS_PER_HOME, Samples, came_back, joined, sample
 from mqtt_ids.windows import Floats
 from mqtt_ids_model import (
     Autoencoder,
@@ -35,7 +35,8 @@ HOURS: Final = 4.0
 CALIBRATION_HOURS: Final = 8.0
 START_HOURS: Final = 0.2  # most homes are only watched while they start up
 WATCHED: Final = 4  # one home in so many is watched for longer
-EVENTFUL: Final = 8.0  # times as many restarts, updates and visitors as in real life
+TRAIN_EVENTFUL: Final = 30.0  # times as many restarts, updates and visitors as in real life
+EVENTFUL: Final = 8.0  # the same for calibration
 EVENT_WEEKS: Final = 4.0  # what an eventful week counts for, being rarely calm: half of it
 KEPT, KEPT_RARE = 0.05, 0.3
 CALIBRATION_KEPT: Final = 0.25
@@ -56,13 +57,14 @@ CALM_CLASSES: Final = tuple(
 def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
     """Make a model from the lab and write it to `folder`. The same seed gives the same model."""
     say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
-    calm = collect(TRAIN_HOMES, HOURS, KEPT, KEPT_RARE, workers, say)
+    calm = collect(TRAIN_HOMES, HOURS, TRAIN_EVENTFUL, (KEPT, KEPT_RARE), workers, say)
     rng = np.random.default_rng(seed)
     calm = _rows(calm, _balanced(calm, rng))
     say(f"training on {len(calm.x)} vectors of {len(NAMES)} features")
     net, model = teach(calm, seed, say)
     say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
-    other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, CALIBRATION_KEPT, 1.0, workers, say)
+    kept = (CALIBRATION_KEPT, 1.0)
+    other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, EVENTFUL, kept, workers, say)
     weeks = len(CALIBRATION_HOMES) / WATCHED * CALIBRATION_HOURS * 3600.0 * EVENT_WEEKS / WEEK
     thresholds = calibrate(model, other, weeks)
     say(f"thresholds: {thresholds}")
@@ -88,16 +90,23 @@ def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
 
 
 def collect(
-    homes: range, hours: float, keep: float, rare: float, workers: int, say: Say
+    homes: range,
+    hours: float,
+    eventful: float,
+    kept: tuple[float, float],
+    workers: int,
+    say: Say,
 ) -> Samples:
-    """Calm vectors of many homes of the training family; every third home is very eventful."""
+    """Calm vectors of many homes of the training family; every third home is very eventful.
+
+    `kept` are the shares of all vectors and of the notable ones.
+    """
     jobs = [
         (
             seed,
             3600.0 * (START_HOURS if seed % WATCHED else hours),
-            EVENTFUL * (3.0 if seed % 3 == 0 else 1.0),
-            keep,
-            rare,
+            eventful * (3.0 if seed % 3 == 0 else 1.0),
+            *kept,
         )
         for seed in homes
     ]
@@ -203,14 +212,19 @@ def _sample(job: tuple[int, float, float, float, float]) -> Samples:
 
 
 def _balanced(samples: Samples, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Rows of which no home has more than its share, so that busy homes do not rule."""
+    """Rows of which no home has more than its share, so that busy homes do not rule.
+
+    Up to half of a home's share are moments after a connection, which are short and rare.
+    """
     homes = samples.subject // SUBJECTS_PER_HOME
-    return np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(homes == home))[:MOST_ROWS_PER_HOME]
-            for home in np.unique(homes)
-        ]
-    )
+    back = came_back(samples.x)
+    chosen = []
+    for home in np.unique(homes):
+        here = homes == home
+        rare = rng.permutation(np.flatnonzero(here & back))[: MOST_ROWS_PER_HOME // 2]
+        common = rng.permutation(np.flatnonzero(here & ~back))
+        chosen += [rare, common[: MOST_ROWS_PER_HOME - len(rare)]]
+    return np.concatenate(chosen)
 
 
 def _rows(samples: Samples, rows: np.ndarray) -> Samples:
