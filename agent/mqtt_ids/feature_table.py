@@ -63,8 +63,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
         return self.unit.endswith("/s")
 
 
-_LABELS: Final = {10.0: "10s", 60.0: "1m", 600.0: "10m"}
-_SPANS: Final = {10.0: "10 s", 60.0: "a minute", 600.0: "10 minutes"}
+_LABELS: Final = {2.0: "2s", 10.0: "10s", 60.0: "1m", 600.0: "10m"}
+_SPANS: Final = {2.0: "2 s", 10.0: "10 s", 60.0: "a minute", 600.0: "10 minutes"}
 
 
 def _rows(  # noqa: PLR0913, PLR0917 - one call is one block of the table

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-HALF_LIVES: tuple[float, ...] = (10.0, 60.0, 600.0)  # seconds
+HALF_LIVES: tuple[float, ...] = (2.0, 10.0, 60.0, 600.0)  # seconds
 
 T = TypeVar("T", bound=np.generic)
 
@@ -39,7 +39,7 @@ class Windows:
         return self._counts.nbytes + self._at.nbytes
 
     def start(self, row: int, now: float) -> None:
-        """Make `row` a new subject with empty counters; the arrays grow by doubling."""
+        """Make `row` a new subject with empty counters; the arrays grow as needed."""
         self._counts = grown(self._counts, row)
         self._at = grown(self._at, row)
         self._counts[row] = 0.0
@@ -59,12 +59,15 @@ class Windows:
 
 
 def grown(array: NDArray[T], row: int) -> NDArray[T]:
-    """`array`, or a copy of it twice as long (zeros behind) until it has `row`."""
+    """`array`, or a copy that has `row` as well: an eighth longer, zeros behind.
+
+    Doubling would leave nearly half of the rows idle at the worst moment, when memory is scarce.
+    """
     length = len(array)
     if row < length:
         return array
     while length <= row:
-        length *= 2
+        length += max(length // 8, _FIRST_ROWS)
     longer = np.zeros((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     return longer

@@ -1,6 +1,5 @@
 """Fading windows: what is read is the sum of all that happened, each faded by its age."""
 
-import math
 
 import numpy as np
 import pytest
@@ -71,7 +70,7 @@ def test_a_clock_that_steps_back_never_makes_more_of_a_count() -> None:
     windows = Windows(1)
     windows.start(0, 100.0)
     windows.add(ONE, amounts(8.0), 100.0)
-    assert windows.read(ONE, 50.0)[0, 0] == pytest.approx([8.0, 8.0, 8.0])
+    assert windows.read(ONE, 50.0)[0, 0] == pytest.approx([8.0] * len(HALF_LIVES))
 
 
 def test_rows_are_apart_and_folded_together() -> None:
@@ -92,7 +91,7 @@ def test_a_row_begins_empty_however_often_it_is_given_away() -> None:
     assert not windows.read(ONE, 5.0).any()
 
 
-def test_growing_keeps_what_was_counted_and_doubles() -> None:
+def test_growing_keeps_what_was_counted_and_wastes_little() -> None:
     windows = Windows(1)
     windows.start(0, 0.0)
     windows.add(ONE, amounts(8.0), 0.0)
@@ -100,8 +99,7 @@ def test_growing_keeps_what_was_counted_and_doubles() -> None:
     for row in range(1, 1000):
         windows.start(row, 0.0)
     assert windows.read(ONE, 0.0)[0, 0, 0] == 8.0
-    assert windows.nbytes <= before * 1024 / 16
-    assert math.log2(windows.nbytes / before) == int(math.log2(windows.nbytes / before))
+    assert before / 16 * 1000 <= windows.nbytes <= before / 16 * 1000 * 1.13
 
 
 @given(st.integers(1, 40), st.integers(0, 500))

@@ -108,6 +108,8 @@ def _hello(house: Household, base: str, states: list[Say]) -> tuple[Say, ...]:
     said = [*configs, *states] if house.chance(0.5) else configs
     if house.chance(0.2):
         rng.shuffle(said)
+    if house.chance(0.15):  # readings that it could not send while it was away
+        said += rng.choices(states[:3], k=_many(house, 1, 200))
     return tuple(said)
 
 
