@@ -18,8 +18,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-wheel test-tflite-runtime bench lab evaluate format clean \
-	venv venv-tflite-runtime
+.PHONY: help demo test check test-wheel test-tflite-runtime bench lab format clean venv \
+	venv-tflite-runtime
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -48,9 +48,6 @@ bench: venv ## measure speeds and sizes
 
 lab: venv ## train the shipped model anew, from its seed
 	.venv/bin/python -m mqtt_ids.lab model/mqtt_ids_model/default
-
-evaluate: venv ## write the detection report
-	.venv/bin/mqtt-ids evaluate
 
 format: venv ## mend what lint and format can mend
 	.venv/bin/ruff check --fix-only .

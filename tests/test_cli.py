@@ -76,6 +76,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class Script:
     """A detector that knows two clients and has one thing to tell."""
 
+    skipped = 0
+
     def __init__(self) -> None:
         self.next = [
             Alert(
@@ -338,6 +340,32 @@ def test_status_is_quick_for_it_loads_neither_broker_nor_numpy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert result.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "arguments", "loading"),
+    [
+        ("main", ["status"], "msgspec"),
+        ("main", ["demo"], "amqtt"),
+        ("main", ["model"], "numpy"),
+        ("agent_main", [], "click"),
+        ("agent_main", ["--bind", "127.0.0.1:18830"], "amqtt"),
+    ],
+)
+def test_ctrl_c_while_modules_load_is_quiet(entry: str, arguments: list[str], loading: str) -> None:
+    script = f"""
+import os, signal, sys
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == {loading!r}: os.kill(os.getpid(), signal.SIGINT)
+from mqtt_ids.__main__ import {entry}
+sys.meta_path.insert(0, Interrupted())
+sys.argv[1:] = {arguments!r}
+{entry}()
+"""
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr.strip()) == (130, "", "")
 
 
 def test_a_fault_of_ours_is_one_line_and_shows_its_traceback_on_request() -> None:

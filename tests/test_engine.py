@@ -40,6 +40,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class Script:
     """A detector that alerts when it is told to, and fails when it is told to."""
 
+    skipped = 0
+
     def __init__(self) -> None:
         self.fed: list[AnyEvent] = []
         self.ticks: list[float] = []

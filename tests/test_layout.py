@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,8 @@ PACKAGES = {
     "mqtt_ids_plugin": ROOT / "plugin",
     "mqtt_ids_model": ROOT / "model",
 }
-LINT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LINT = PYPROJECT["tool"]["ruff"]["lint"]
 EDGES = [path for path, rules in LINT["per-file-ignores"].items() if "TID251" in rules]
 BANNED = frozenset(LINT["flake8-tidy-imports"]["banned-api"])
 
@@ -130,6 +131,19 @@ def test_imports_go_from_plugin_to_agent_to_model(package: str, forbidden: set[s
         if module.partition(".")[0] in forbidden
     ]
     assert guilty == []
+
+
+def test_each_package_that_is_imported_is_declared_and_no_other() -> None:
+    declared = {
+        re.split(r"[^\w.-]", requirement)[0].lower()
+        for requirement in PYPROJECT["project"]["dependencies"]
+    }
+    names = {module.partition(".")[0] for path in sources() for module in imports(path)}
+    foreign = names - set(sys.stdlib_module_names) - set(PACKAGES)
+    found = metadata.packages_distributions()
+    imported = {each.lower() for name in foreign for each in found.get(name, [name])}
+    assert imported - declared == set(), "declare them in pyproject.toml"
+    assert declared - imported == {"ai-edge-litert"}, "the runtimes are imported by name"
 
 
 def test_no_file_imports_a_folder_as_a_package() -> None:

@@ -19,6 +19,7 @@ from mqtt_ids.windows import HALF_LIVES, Floats, weight
 
 FURTHEST: Final = 30.0  # the most that one feature can be, in caps' square roots
 LEAST_UNLIKE: Final = 0.45  # being quieter than usual is no attack
+MOST_UNLIKE_MEAN: Final = 1.0  # one picture among readings says no more than forty times the size
 OLD: Final = 86_400.0  # seconds after which a subject is of full age
 
 _UNLIKE_SLOPE = 0.5 * 2.5 / math.log(1e4)
@@ -163,7 +164,7 @@ class Layout:
         scaled[:, unlike] = unlikeness(found[:, unlike], expected, self._damps[unlike])
         sizes = _sizes(found, publishes, unlike_mean)
         usual = self._usual_mean(state, unlike_mean)
-        scaled[:, unlike_mean] = unlikeness(sizes, usual, _SIZE_DAMP)
+        scaled[:, unlike_mean] = np.minimum(unlikeness(sizes, usual, _SIZE_DAMP), MOST_UNLIKE_MEAN)
         return scaled
 
     def _context(self, state: State) -> Floats:

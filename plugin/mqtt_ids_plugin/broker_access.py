@@ -7,7 +7,7 @@ is missing, the start fails with one line that names it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,8 +36,10 @@ Source = Callable[[int], Awaitable[bytes]]
 
 _NEEDED: Final = (
     "_client_connected",
+    "_publish_retained_messages_for_subscription",
     "_start_listeners",
     "_sessions",
+    "_subscriptions",
     "_broadcast_queue",
     "_tasks_queue",
     "plugins_manager",
@@ -75,6 +77,16 @@ def _unknown(what: str) -> str:
     return f"amqtt {version} has no {what}, so nothing could be observed; known to work is 0.12"
 
 
+class _Subscriptions(dict[str, list[tuple[Session, int]]]):
+    """Subscriptions that may change while somebody goes through them."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self.keys()))
+
+    def items(self) -> ItemsView[str, list[tuple[Session, int]]]:  # type: ignore[override]
+        return self.copy().items()
+
+
 class Access:
     """The private parts of one broker."""
 
@@ -97,6 +109,31 @@ class Access:
         `stream_connected` and `ws_connected` look the method up on the broker at each call.
         """
         vars(self._broker)["_client_connected"] = wrap(self._broker._client_connected)  # noqa: SLF001
+
+    def steady_subscriptions(self) -> None:
+        """Let clients subscribe and leave while the broker goes through all subscriptions.
+
+        It waits in the midst of it, for each newcomer, and for each message where plugins filter
+        topics. A change meanwhile would cut the newcomer off, or lose the message.
+        """
+        broker = vars(self._broker)
+        broker["_subscriptions"] = _Subscriptions(broker["_subscriptions"])
+
+    def keep_retained_to_subscribers(self) -> None:
+        """Send what is retained only to who subscribed to it.
+
+        The broker also sends each newcomer what is retained on all that others subscribed to: to
+        who may not read it, and to who only wants to say something and go.
+        """
+        broker = self._broker
+        publish = broker._publish_retained_messages_for_subscription  # noqa: SLF001
+
+        async def to_subscriber(subscription: tuple[str, int], session: Session) -> None:
+            holders = broker.subscriptions.get(subscription[0], ())
+            if any(holder.client_id == session.client_id for holder, _ in holders):
+                await publish(subscription, session)
+
+        vars(broker)["_publish_retained_messages_for_subscription"] = to_subscriber
 
     def wrap_listening(self, guard: Callable[[Callable[[], Awaitable[None]]], Any]) -> None:
         """Put `guard` around the opening of the listeners, the last step that can fail a start.

@@ -150,6 +150,8 @@ class IDSPlugin(BaseAuthPlugin):
         await self._engine.start()
         self._outbox.start()
         self._table.start()
+        self._access.steady_subscriptions()
+        self._access.keep_retained_to_subscribers()
         self._access.wrap_connections(self._gate.wrap)
 
     async def _listen(

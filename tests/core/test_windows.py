@@ -1,6 +1,5 @@
 """Fading windows: what is read is the sum of all that happened, each faded by its age."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given

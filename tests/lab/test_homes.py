@@ -37,18 +37,23 @@ def test_a_home_can_be_recorded_again(family: Family) -> None:
 def test_events_are_in_order_and_every_opened_closes(family: Family, seed: int) -> None:
     open_now: set[int] = set()
     accepted: dict[int, str | None] = {}
+    taken_over: set[int] = set()
     last = 0.0
     home = make_home(seed, family=family, eventful=30.0)
     for event in record(home, start=100.0, duration=3 * HOUR):
         assert event.time >= last
         last = event.time
+        if taken_over:  # the end of who was taken over comes next
+            assert isinstance(event, Closed)
+            assert {event.connection} == taken_over
+            taken_over.clear()
         if isinstance(event, Opened):
             assert event.connection not in open_now
             open_now.add(event.connection)
             continue
         assert event.connection in open_now
         if isinstance(event, Connected):
-            assert event.client_id not in accepted.values()
+            taken_over = {one for one, who in accepted.items() if who == event.client_id}
             accepted[event.connection] = event.client_id
         elif isinstance(event, Closed):
             open_now.remove(event.connection)

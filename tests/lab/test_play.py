@@ -101,6 +101,7 @@ def test_take_over_closes_the_old_connection_and_tells_its_script() -> None:
     heard: list[Signal | None] = []
     old = doing(Open(), Connect("x"), 50.0, heard=heard)
     events = told(old, doing(10.0, Open(), Connect("x"), 1.0))
+    assert kinds(events) == ["Opened", "Connected", "Opened", "Connected", "Closed", "Closed"]
     closed = next(event for event in events if isinstance(event, Closed))
     assert (closed.connection, closed.time, closed.by) == (1, 10.0, "broker")
     assert heard[-1] == Lost("takeover")

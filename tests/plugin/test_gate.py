@@ -164,6 +164,52 @@ def test_the_owner_takes_over_his_own_id(tmp_path: Path, clean: bool) -> None:  
     asyncio.run(scenario())
 
 
+def test_nobody_is_put_out_because_others_subscribe_as_he_comes_back(tmp_path: Path) -> None:
+    """Going through all subscriptions for him, the broker waits at each retained message."""
+
+    async def scenario() -> None:
+        async with home(tmp_path) as here:
+            other = await here.connected(Connect("other"), ANN)
+            for number in range(20):
+                await other.send(wire.publish(Publish(f"kept/{number}", 1, retain=True), 1))
+                await other.subscribe(f"kept/{number}")
+            for number in range(10):
+                connect = Connect(f"back-{number}", clean=False)
+                client = await here.connected(connect, BOB)
+                await client.subscribe(*(f"kept/{number}" for number in range(20)))
+                await client.close()
+            await here.sees(Closed, 10)
+            clients = [await here.client(BOB) for _ in range(10)]
+            for number, client in enumerate(clients):
+                await client.send(wire.connect(Connect(f"back-{number}", clean=False)))
+                await here.sees(Connected, 11 + number + 1)
+                for place in range(5):
+                    await other.send(wire.subscribe((f"more/{number}/{place}",), 0, 1))
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.3)
+            assert len(here.recorder.of(Closed)) == 10
+
+    asyncio.run(scenario())
+
+
+def test_what_is_retained_goes_only_to_who_subscribed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with home(tmp_path) as here:
+            other = await here.connected(Connect("other"), ANN)
+            await other.send(wire.publish(Publish("kept", 1, retain=True), 1))
+            await other.subscribe("kept")
+            client = await here.connected(Connect("cam", clean=False), BOB)
+            assert await client.is_alive()  # nothing came before the answer
+            kept = wire.publish(Publish("kept", 1, retain=True), 1)
+            await client.subscribe("kept")
+            assert await client.receive(len(kept)) == kept
+            await client.close()
+            back = await here.connected(Connect("cam", clean=False), BOB)
+            assert await back.receive(len(kept)) == kept
+
+    asyncio.run(scenario())
+
+
 def test_twenty_claims_of_one_id_at_once_leave_one_owner(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with home(tmp_path) as here:

@@ -95,7 +95,7 @@ def _kept(
 
 def came_back(x: Floats) -> NDArray[np.bool_]:
     """Which rows of `x` are of a subject that connected in the last half a minute or so."""
-    connected: NDArray[np.bool_] = (x[:, _CONNECTS] > _COMES_BACK).any(axis=1)
+    connected: NDArray[np.bool_] = np.logical_or.reduce(x[:, _CONNECTS] > _COMES_BACK, axis=1)
     return connected
 
 

@@ -1,6 +1,0 @@
-"""Lets the tests here import plugin_tools, which pytest's importlib mode does not by itself."""
-
-import sys
-from pathlib import Path
-
-sys.path.append(str(Path(__file__).parent))
