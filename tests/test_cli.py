@@ -117,6 +117,9 @@ class Script:
     def clients(self) -> list[View]:
         return [View(client_id="porch-cam"), View(client_id=EVIL, verdict="attack")]
 
+    def goes_on(self, incident_id: str) -> bool:
+        return bool(incident_id)
+
     def neighbours(self, incident_id: str) -> Neighbours:
         assert incident_id
         return Neighbours(connected=12)

@@ -65,6 +65,9 @@ class Script:
     def clients(self) -> list[View]:
         return self.views
 
+    def goes_on(self, incident_id: str) -> bool:
+        return bool(incident_id)
+
     def neighbours(self, incident_id: str) -> Neighbours:
         assert incident_id
         return self.near
@@ -278,6 +281,30 @@ def test_calm_neighbours_are_spared_and_half_open_connections_closed(tmp_path: P
         assert told["action"] == "disconnected"
         assert home.hand.cut == [Handle("connection", "1"), Handle("connection", "4")]
         assert home.engine.barred(address=ATTACKER) is None
+
+    played(Home(tmp_path, mode="protect"), play)
+
+
+def test_connections_too_young_to_judge_are_closed_soon_after_the_alert(tmp_path: Path) -> None:
+    def play(home: Home) -> None:
+        home.detector.near = Neighbours(address=("tv",), connected=12)
+        home.engine.feed(Opened(time=home.clock(), connection=1, address=ATTACKER))
+        nobody = alert(attack="slowite", client_id=None, clients=(), client_count=0)
+        (told,) = home.tick(nobody)
+        assert (told["state"], told["action"]) == ("open", "none")
+        told_later = [*home.tick(), *home.tick(), *home.tick()]
+        assert [(one["state"], one["action"]) for one in told_later] == [("update", "disconnected")]
+        assert told_later[0]["id"] == told["id"]
+        home.engine.feed(Closed(time=home.clock(), connection=1, address=ATTACKER))
+        home.engine.feed(Opened(time=home.clock(), connection=2, address=ATTACKER))
+        again = [one for _ in range(4) for one in home.tick()]
+        assert again == [], "it is told once, and done again"
+        assert home.hand.cut == [Handle("connection", "1"), Handle("connection", "2")]
+        home.tick(alert(attack="slowite", state="closed", active=False))
+        home.engine.feed(Opened(time=home.clock(), connection=3, address=ATTACKER))
+        for _ in range(4):
+            home.tick()
+        assert Handle("connection", "3") not in home.hand.cut
 
     played(Home(tmp_path, mode="protect"), play)
 

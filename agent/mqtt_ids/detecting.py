@@ -64,5 +64,8 @@ class Detecting(Protocol):
     def clients(self) -> Sequence[ClientView]:
         """All clients that are known."""
 
+    def goes_on(self, incident_id: str) -> bool:
+        """Whether an open incident had a sign in the last few seconds."""
+
     def neighbours(self, incident_id: str) -> Neighbours:
         """The calm clients near an incident."""

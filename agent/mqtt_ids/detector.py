@@ -24,6 +24,7 @@ from mqtt_ids_model import Model, Scores
 Threshold = Literal["budget", "mean-std"] | float
 
 HELD_IS_FRESH = 5  # so many held connections are a sign each second, without a new packet
+GOES_ON = 3.0  # seconds without a sign after which an incident pauses
 JOINED_WITH = 5.0  # seconds before the first sign from which on a new id belongs to an attack
 
 
@@ -108,6 +109,11 @@ class Detector:
             )
             for client, learned in zip(clients, self.watch.earned(clients), strict=True)
         ]
+
+    def goes_on(self, incident_id: str) -> bool:
+        """Whether an open incident had a sign in the last few seconds."""
+        incident = self._incidents.get(incident_id)
+        return incident is not None and self._last_tick - incident.last < GOES_ON
 
     def neighbours(self, incident_id: str) -> Neighbours:
         """The calm clients that share the incident's address or user name.

@@ -6,9 +6,11 @@ is none it does nothing and says why. Times here are wall time, in seconds since
 outlives a restart, and the monotonic clock does not.
 """
 
+from typing import Final
+
 import msgspec
 
-from mqtt_ids.alerts import SEVERITIES, Action, Alert
+from mqtt_ids.alerts import SEVERITIES, Action, Alert, Severity
 from mqtt_ids.allowlist import allowed
 from mqtt_ids.bans import Ban, Bans, Handle, HandleKind
 from mqtt_ids.names import canonical, short
@@ -16,6 +18,7 @@ from mqtt_ids.readers import spell
 from mqtt_ids.settings import Settings
 
 __all__ = [
+    "LEAST_ACTED_UPON",
     "Ban",
     "Bans",
     "Decision",
@@ -26,6 +29,9 @@ __all__ = [
     "decide",
     "settled",
 ]
+
+
+LEAST_ACTED_UPON: Final[Severity] = "medium"
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +114,7 @@ def _spared(alert: Alert, neighbours: Neighbours, settings: Settings, scene: Sce
         return "observe mode"
     if alert.state == "closed":
         return "calm again"
-    if SEVERITIES.index(alert.severity) < SEVERITIES.index("medium"):
+    if SEVERITIES.index(alert.severity) < SEVERITIES.index(LEAST_ACTED_UPON):
         return f"severity {alert.severity} is never acted upon, only medium and above"
     ours = sorted(_ids(alert) & scene.own_ids)
     if ours:

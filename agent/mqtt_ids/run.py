@@ -197,14 +197,19 @@ class Engine:
         self._ticking = False
 
     def _judge(self, now: float) -> None:
-        if self._detector is None:
+        detector, wall = self._detector, self._wall()
+        if detector is None:
             return
         self._views = None
-        for alert in self._detector.tick(now):
+
+        def around(alert: Alert) -> tuple[Neighbours, Scene]:
+            return self._surroundings(alert, now)
+
+        alerts = detector.tick(now)
+        self._reporter.reconsider(detector.goes_on, around, now, wall)
+        for alert in alerts:
             named = msgspec.structs.replace(alert, sensor=self._sensor)
-            self._reporter.report(
-                named, lambda one: self._surroundings(one, now), now, self._wall()
-            )
+            self._reporter.report(named, around, now, wall)
 
     def _safely(self, where: str, do: Callable[[], None]) -> None:
         try:

@@ -4,15 +4,17 @@ from collections.abc import Callable
 
 import msgspec
 
-from mqtt_ids.alerts import Alert, encode
+from mqtt_ids.alerts import SEVERITIES, Alert, encode
 from mqtt_ids.faults import Faults
-from mqtt_ids.policy import Neighbours, Scene
+from mqtt_ids.policy import LEAST_ACTED_UPON, Neighbours, Scene
 from mqtt_ids.responders.act import Responder
 from mqtt_ids.responders.publish import Publisher
 from mqtt_ids.settings import Mode
 from mqtt_ids.store import Store
 
 OPEN_LIMIT = 10_000  # open incidents that are counted
+AT_LARGE_LIMIT = 100  # open incidents without a ban that are decided upon again
+AGAIN_AT_ONCE = 10  # of them in one round
 
 Surroundings = Callable[[Alert], tuple[Neighbours, Scene]]
 
@@ -29,6 +31,7 @@ class Reporter:
         self._publisher = publisher
         self._faults = faults
         self._open: dict[str, bool] = {}  # incident id: whether it is above info
+        self._at_large: dict[str, Alert] = {}  # open alarms without a ban, as last told
 
     @property
     def open_incidents(self) -> int:
@@ -42,13 +45,49 @@ class Reporter:
 
     def report(self, alert: Alert, surroundings: Surroundings, now: float, wall: float) -> None:
         """Act, store and publish, at sensor time `now` and wall time `wall`."""
+        alert = self._acted_upon(alert, surroundings, now, wall)
+        self._count(alert)
+        self._tell(alert, now, wall)
+
+    def reconsider(
+        self,
+        goes_on: Callable[[str], bool],
+        surroundings: Surroundings,
+        now: float,
+        wall: float,
+    ) -> None:
+        """Decide again about alarms without a ban that go on: a handle may have turned up since.
+
+        Connections that were just opened cannot be told from a calm client's at once; and who was
+        disconnected may be back.
+        """
+        if self._mode == "observe":
+            return
+        for name in [name for name in self._at_large if goes_on(name)][:AGAIN_AT_ONCE]:
+            before = self._at_large.pop(name)
+            alert = self._acted_upon(
+                msgspec.structs.replace(before, state="update", time=now, active=self.active > 0),
+                surroundings,
+                now,
+                wall,
+            )
+            if alert.action in {before.action, "none"}:
+                self._at_large[name] = before  # at the end: the others have their turn
+            else:
+                self._count(alert)
+                self._tell(alert, now, wall)
+
+    def _acted_upon(
+        self, alert: Alert, surroundings: Surroundings, now: float, wall: float
+    ) -> Alert:
         try:
-            alert = self._responder.respond(alert, *surroundings(alert), wall)
+            return self._responder.respond(alert, *surroundings(alert), wall)
         except Exception as error:  # noqa: BLE001 - an alert goes out whatever becomes of the action
             self._faults.caught("the response", error, now)
             reason = "the response failed; the log tells more"
-            alert = msgspec.structs.replace(alert, action_reason=reason, mode=self._mode)
-        self._count(alert)
+            return msgspec.structs.replace(alert, action_reason=reason, mode=self._mode)
+
+    def _tell(self, alert: Alert, now: float, wall: float) -> None:
         try:
             data = encode(alert, wall - now)
             is_open, urgent = alert.state != "closed", alert.state != "update"
@@ -73,3 +112,12 @@ class Reporter:
             self._open.pop(alert.id, None)
         elif alert.id in self._open or len(self._open) < OPEN_LIMIT:
             self._open[alert.id] = alert.severity != "info"
+        self._at_large.pop(alert.id, None)
+        if _is_at_large(alert) and len(self._at_large) < AT_LARGE_LIMIT:
+            self._at_large[alert.id] = alert
+
+
+def _is_at_large(alert: Alert) -> bool:
+    """Whether something may be done about this alert's incident, and no ban keeps it out."""
+    grave = SEVERITIES.index(alert.severity) >= SEVERITIES.index(LEAST_ACTED_UPON)
+    return alert.state != "closed" and grave and alert.action != "banned"

@@ -12,27 +12,10 @@ from mqtt_ids.lab.habits import Episode, Every, Follows, Habit, Say, Sporadic
 from mqtt_ids.lab.household import Household
 
 _DAY = 86_400.0
-_KEEP_ALIVES = (
-    5,
-    10,
-    15,
-    20,
-    30,
-    30,
-    60,
-    60,
-    60,
-    60,
-    90,
-    100,
-    120,
-    180,
-    240,
-    300,
-    600,
-    1_200,
-    1_800,
-)
+# fmt: off
+_KEEP_ALIVES = (2, 3, 5, 10, 15, 20, 30, 30, 60, 60, 60, 60, 90, 100, 120, 180, 240, 300, 600,
+                1_200, 1_800)
+# fmt: on
 _FOLLOWS: tuple[Follows, ...] = ("clock", "clock", "people", "sun", "night")
 _MANNERS: tuple[Literal["disconnect", "drop", "vanish"], ...] = ("disconnect", "drop", "vanish")
 _BUSIEST = 30.0  # messages/s on average
@@ -47,11 +30,8 @@ def anything(house: Household) -> None:
     states = _topics(house, base, _many(house, 1, 150))
     hello = _hello(house, base, states)
     habits = [_habit(house, states) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]
-    if house.chance(0.25):  # all it has, in a volley, each so often
-        volley = tuple(rng.sample(states, k=min(len(states), _many(house, 1, 150))))
-        period = max(house.between(10, 3_600), len(volley) / _BUSIEST * 4)
-        gap = rng.choice((0.0, house.between(0.0005, 0.05)))
-        habits.append(Every(period=period, says=volley, gap=gap, aligned=house.chance(0.3)))
+    if house.chance(0.4):
+        habits.append(_volley(house, base, states))
     reactions = {}
     if house.birth_topic is not None and house.chance(0.3):
         after = (house.between(0.1, 5.0), house.between(5.0, 40.0))
@@ -138,6 +118,16 @@ def _habit(house: Household, states: list[Say]) -> Habit:
         one_of=True,
         follows=follows,
     )
+
+
+def _volley(house: Household, base: str, states: list[Say]) -> Habit:
+    """Much at once, each so often: all it has, or what it never said before."""
+    count = _many(house, 1, 300)
+    said = states if house.chance(0.5) else _topics(house, f"{base}/all", count)
+    volley = tuple(house.rng.sample(said, k=min(len(said), count)))
+    period = max(house.between(10, 3_600), len(volley) / _BUSIEST * 4)
+    gap = house.rng.choice((0.0, house.between(0.0005, 0.05)))
+    return Every(period=period, says=volley, gap=gap, aligned=house.chance(0.3))
 
 
 def _outages(house: Household) -> tuple[Outage, ...]:
