@@ -56,7 +56,7 @@ format: venv ## mend what lint and format can mend
 clean: ## remove the environments and what tools left behind
 	rm -rf .venv .venv.lock .venv-tflite-runtime .venv-tflite-runtime.lock dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find agent plugin model tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find agent bench plugin model tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 venv:
 	@python=$$(scripts/find-python 3.11) && "$$python" scripts/environment.py .venv --extras dev

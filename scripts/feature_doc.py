@@ -1,4 +1,6 @@
-"""Write the feature table into docs/features.md: `.venv/bin/python scripts/feature_doc.py`.
+"""Write the feature table into docs/features.md.
+
+    make venv && .venv/bin/python scripts/feature_doc.py
 
 What stands outside the two markers is written by hand and stays as it is.
 """

@@ -295,6 +295,12 @@ def test_release_lifts_the_bans_that_a_dead_agent_left(tmp_path: Path) -> None:
     assert run("release", *state).stdout.endswith("lifted 0 bans\n")
 
 
+def test_release_of_a_folder_that_cannot_be_looked_into_is_no_fault_of_ours(
+    tmp_path: Path,
+) -> None:
+    assert "too long" in complaint(run("release", "--state", str(tmp_path / ("x" * 300))))
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

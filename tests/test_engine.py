@@ -17,6 +17,7 @@ from mqtt_ids import control
 from mqtt_ids.alerts import Alert
 from mqtt_ids.errors import ControlError, StateError
 from mqtt_ids.events import SEES_ALL, AnyEvent, Closed, Connected, Opened, Published
+from mqtt_ids.names import bounded
 from mqtt_ids.policy import Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
@@ -249,6 +250,19 @@ def test_protect_mode_cuts_off_and_keeps_out_with_the_alert(tmp_path: Path) -> N
         assert ban is not None
         assert (ban.incident, ban.by) == ("01JD", "policy")
         assert home.engine.barred(address="192.0.2.1", client_id="cam", username="u") is None
+
+    played(Home(tmp_path, mode="protect"), play)
+
+
+def test_a_ban_meets_an_id_however_long_it_is(tmp_path: Path) -> None:
+    def play(home: Home) -> None:
+        long = ["x" * 65_000 + end for end in "ab"]
+        name = bounded(long[0])
+        home.detector.near = Neighbours(address=("tv",), connected=12)
+        (told,) = home.tick(alert(client_id=name, clients=(name,)))
+        assert told["action"] == "banned"
+        assert home.engine.barred(client_id=long[0]) is not None
+        assert home.engine.barred(client_id=long[1]) is None
 
     played(Home(tmp_path, mode="protect"), play)
 

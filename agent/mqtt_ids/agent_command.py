@@ -39,7 +39,11 @@ def reading(
     type=click.Choice(["observe", "protect"]),
     help="observe only alerts (default); protect cuts attackers off.",
 )
-@click.option("--state", type=click.Path(path_type=Path), help="State folder.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="State folder, instead of the configuration's state_dir.",
+)
 @click.option(
     "--bind",
     callback=reading(read.host_port),
@@ -51,7 +55,7 @@ def reading(
 @click.option(
     "--password-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Users of the broker, USER:HASH a line; needed to listen beyond this machine.",
+    help="Users of the broker, USER:HASH (Argon2) a line; needed to listen beyond this machine.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log the broker's doings as well.")
 def agent(

@@ -1,6 +1,6 @@
 """The detector: events in, alerts out. It knows no clock, no socket and no broker."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -22,6 +22,7 @@ from mqtt_ids.watch import Batch, Watch
 from mqtt_ids_model import Model, Scores
 
 Threshold = Literal["budget", "mean-std"] | float
+_Loud = tuple[float, ClientSubject]  # its publishes in the shortest window
 
 HELD_IS_FRESH = 5  # so many held connections are a sign each second, without a new packet
 GOES_ON = 3.0  # seconds without a sign after which an incident pauses
@@ -83,6 +84,9 @@ class Detector:
     def tick(self, now: float) -> list[Alert]:
         """Judge whoever is due at `now`; the alerts that tell what changed."""
         clients, hosts = self.watch.due(now)
+        for role, verdicts in self._verdicts.items():
+            for row in self.watch.started(role):
+                verdicts.start(row)
         signs = [*self._judge(clients, now, clients), *self._judge(hosts, now, clients)]
         facts = self._notes.tick(self.watch.tally, now)
         if self._facts:
@@ -118,7 +122,8 @@ class Detector:
     def neighbours(self, incident_id: str) -> Neighbours:
         """The calm clients that share the incident's address or user name.
 
-        An id that appeared with the incident is no neighbour: an attacker makes up many.
+        An id that appeared with the incident is no neighbour: an attacker makes up many. One that
+        is fought over is a neighbour of itself at home: it only takes back its own.
         """
         incident = self._incidents.get(incident_id)
         if incident is None:
@@ -133,8 +138,12 @@ class Detector:
             and verdicts.verdict(client.row) is Verdict.CALM
         ]
         user = incident.sign.username
+        here = [client.id for client in calm if client.host.address == incident.address]
+        if "takeover" in (incident.sign.attack, *incident.also):
+            fought_over = map(self.watch.tally.clients.get, incident.clients)
+            here += [c.id for c in fought_over if c is not None and c.home == incident.address]
         return Neighbours(
-            address=tuple(c.id for c in calm if c.host.address == incident.address),
+            address=tuple(here),
             username=tuple(c.id for c in calm if user is not None and c.username == user),
             connected=sum(client.connected for client in calm),
         )
@@ -151,8 +160,6 @@ class Detector:
             return []
         vectors = batch.vectors
         verdicts = self._verdicts[batch.role]
-        for row in self.watch.started(batch.role):
-            verdicts.start(row)
         scores = self._model.score(vectors.x, vectors.seen, vectors.context)
         thresholds = self._thresholds_of(batch)
         rows = np.array([subject.row for subject in batch.subjects], np.intp)
@@ -191,10 +198,11 @@ class Detector:
         clients: Batch[ClientSubject] | None,
     ) -> Iterable[Sign]:
         figures = self.watch.figures(batch, places)
+        at_host = _by_host(clients) if batch.role is Role.HOST else {}
         for number, place in enumerate(places):
             subject = batch.subjects[place]
             began = self._verdicts[batch.role].began(subject.row)
-            part, sole = self._taking_part(subject, began, clients)
+            part, sole = self._taking_part(subject, began, at_host)
             x, errors = batch.vectors.x[place], scores.errors[place]
             reconstruction = scores.reconstruction[place]
             observed = figures.observed[number]
@@ -233,7 +241,7 @@ class Detector:
         self,
         subject: ClientSubject | HostSubject,
         began: float,
-        clients: Batch[ClientSubject] | None,
+        at_host: Mapping[HostSubject, Sequence[_Loud]],
     ) -> tuple[list[ClientSubject], float]:
         """The clients behind a sign, the loudest first, and its part of the host's publishes.
 
@@ -241,14 +249,8 @@ class Detector:
         """
         if isinstance(subject, ClientSubject):
             return [subject], 1.0
-        if clients is None:
-            return [], 0.0
         verdicts = self._verdicts[Role.CLIENT]
-        here = [
-            (float(clients.state.counts[place, C.PUBLISHES, 0]), client)
-            for place, client in enumerate(clients.subjects)
-            if client.host is subject
-        ]
+        here = at_host.get(subject, ())
         part = [
             (loud, client)
             for loud, client in here
@@ -259,6 +261,16 @@ class Detector:
         whole = sum(loud for loud, _ in here)
         sole = part[0][0] / whole if part and whole > 0.0 else 0.0
         return [client for _, client in part], sole
+
+
+def _by_host(clients: Batch[ClientSubject] | None) -> dict[HostSubject, list[_Loud]]:
+    """The clients that are judged at each host, and how loud they are."""
+    at_host: dict[HostSubject, list[_Loud]] = {}
+    if clients is not None:
+        loud = clients.state.counts[:, C.PUBLISHES, 0].tolist()
+        for publishes, client in zip(loud, clients.subjects, strict=True):
+            at_host.setdefault(client.host, []).append((publishes, client))
+    return at_host
 
 
 def mask_class(role: Role, *, earned: bool) -> str:

@@ -1,4 +1,4 @@
-"""The embedded broker: amqtt with the plugin, for who has no broker of his own.
+"""The embedded broker: amqtt with the plugin, for who has no broker of their own.
 
 It is open to everybody on this machine and to nobody else: any other address needs a password
 file. The plugin is named only as the string that amqtt loads.

@@ -33,7 +33,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind
 
     `connection` names one TCP connection within the sensor's life; `address` is the true peer
     of that connection, whatever the session remembers. `client_id` is None until the broker has
-    accepted the CONNECT (before that an id is only a claim), except in `Refused`.
+    accepted the CONNECT (before that an id is only a claim), except in `Refused`. Ids and user
+    names are `names.bounded`: a sensor hands on none of any length.
     """
 
     time: float
@@ -66,7 +67,7 @@ class Refused(Event, frozen=True, kw_only=True, gc=False, tag="refused"):
     """The broker answered a CONNECT with a CONNACK code other than 0.
 
     `client_id` and `username` are claims. `credential` is a keyed hash of user name and
-    password (64 bits), or None where the sensor cannot see credentials or none was sent.
+    password (64 bits), or None where the sensor cannot see credentials.
     """
 
     code: int

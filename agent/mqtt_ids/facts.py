@@ -61,11 +61,15 @@ def first_wide_filter(event: Subscribed, client: ClientSubject, filters: int) ->
 
 
 def takeover(event: Connected, client: ClientSubject, rivals: Sequence[str]) -> Fact:
-    """`client` was taken over by these addresses, one after the other, within `FIGHT_WITHIN`."""
+    """`client` was taken over by these addresses, one after the other, within `FIGHT_WITHIN`.
+
+    The fact is about the latest intruder: not about the client's home, which takes back its own.
+    """
+    intruders = [address for address in rivals if address != client.home]
     return Fact(
         kind=FactKind.TAKEOVER,
         time=event.time,
-        address=event.address,
+        address=intruders[-1] if intruders else event.address,
         client_id=client.id,
         username=client.username,
         text=f"is fought over by {' and '.join(sorted(set(rivals))[:3])}",

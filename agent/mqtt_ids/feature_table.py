@@ -138,7 +138,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
            "1/s", _MESSAGES, "a flood, or a device that turned", _PUB),
     *_rows(_CLIENT, "byte_rate", _LOG, C.BYTES, {10: 1.5e7, 600: 8e8},
            "B/s", _BYTES, "few but huge messages load a gateway too", _PUB | _SIZE),
-    *_rows(_CLIENT, "repeat_rate", _LOG, C.REPEATS, {10: 500},
+    *_rows(_CLIENT, "repeat_rate", _LOG, C.REPEATS, {2: 130, 10: 500},
            "1/s", "publishes {} messages/s on one topic", "a flood says one thing; a start-up many",
            _PUB),
     *_rows(_CLIENT, "connects", _LOG, C.CONNECTS, {10: 30, 600: 600},

@@ -124,6 +124,32 @@ def _weight(sign: Sign, *, whole: bool) -> tuple[int, int, float]:
     return (2 * SEVERITIES.index(sign.severity) + named, int(whole), ratio)
 
 
+class _Finder:
+    """Open incidents of one sort by what they are about: O(1) a sign, however many are open."""
+
+    def __init__(self, incidents: Iterable[Incident]) -> None:
+        self._by_address: dict[str, dict[str, Incident]] = {}
+        self._by_client: dict[str, dict[str, Incident]] = {}
+        for incident in incidents:
+            self.note(incident)
+
+    def note(self, incident: Incident) -> None:
+        """Know `incident` by what it is about now. What it was about before does no harm."""
+        self._by_address.setdefault(incident.address, {})[incident.id] = incident
+        if incident.sign.client_id is not None:
+            self._by_client.setdefault(incident.sign.client_id, {})[incident.id] = incident
+
+    def meant_by(self, sign: Sign) -> Incident | None:
+        """The incident that `sign` belongs to: of its address, else of its client."""
+        near = chain(self.at(sign.address), self._by_client.get(sign.client_id or "", {}).values())
+        return next((one for one in near if one.is_meant_by(sign)), None)
+
+    def at(self, address: str) -> list[Incident]:
+        """The incidents of this address, the latest last."""
+        known = self._by_address.get(address, {}).values()
+        return [incident for incident in known if incident.address == address]
+
+
 class Incidents:
     """The open incidents. `skipped` counts signs that found no room."""
 
@@ -148,8 +174,9 @@ class Incidents:
     def tick(self, signs: Iterable[Sign], now: float) -> list[Alert]:
         """Take in the signs of this tick; what changed, as alerts."""
         opened: dict[str, Incident] = {}
+        alarms, notes = _Finder(self._alarms.values()), _Finder(self._notes.values())
         for sign in signs:
-            self._take(sign, opened)
+            self._take(sign, notes if sign.severity == "info" else alarms, opened)
         changes: list[tuple[Incident, State]] = [(i, "open") for i in opened.values()]
         changes += [(i, "update") for i in self if _is_worth_telling(i, now)]
         for incident in [i for i in self if _is_over(i, now)]:
@@ -157,20 +184,22 @@ class Incidents:
             changes.append((incident, "closed"))
         return [self._alert(incident, state, now) for incident, state in changes]
 
-    def _take(self, sign: Sign, opened: dict[str, Incident]) -> None:
+    def _take(self, sign: Sign, finder: _Finder, opened: dict[str, Incident]) -> None:
         is_note = sign.severity == "info"
         kin, most = (self._notes, MOST_NOTES) if is_note else (self._alarms, MOST_OPEN)
-        meant = next((i for i in kin.values() if i.is_meant_by(sign)), None)
+        meant = finder.meant_by(sign)
         if meant is None and not is_note:
-            here = [i for i in kin.values() if i.address == sign.address]
+            here = finder.at(sign.address)
             meant = here[-1] if len(here) >= MOST_PER_ADDRESS else None
         if meant is not None:
             meant.add(sign)
+            finder.note(meant)
         elif len(kin) >= most:
             self.skipped += 1
         else:
             incident = Incident(self._new_id(), sign)
             kin[incident.id] = opened[incident.id] = incident
+            finder.note(incident)
 
     def _alert(self, incident: Incident, state: State, now: float) -> Alert:
         incident.told = incident.essence()

@@ -1,8 +1,11 @@
 """How the names of clients are spelled: one way each to compare, and short enough to show."""
 
+import hashlib
 from ipaddress import IPv6Address, ip_address
 
 SHOWN = 64  # characters; an attacker may have chosen 65,535
+LONGEST = 256  # characters of an id or user name that we hold
+_DIGEST = 8  # bytes
 
 
 def canonical(address: str) -> str:
@@ -18,6 +21,18 @@ def canonical(address: str) -> str:
         return address
     inner = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(parsed if inner is None else inner)
+
+
+def bounded(name: str) -> str:
+    """An id or user name as we hold and compare it: a digest ends one that is too long.
+
+    Thousands of ids of 65,535 bytes each would fill the memory; and one that is merely cut would
+    not be the one that a ban has to meet.
+    """
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=_DIGEST).hexdigest()
+    return f"{name[: LONGEST - len(digest) - 1]}~{digest}"
 
 
 def short(name: str) -> str:

@@ -40,7 +40,7 @@ def sign(fact: Fact) -> Sign:
         client_id=fact.client_id,
         username=fact.username,
         clients=() if fact.client_id is None else (fact.client_id,),
-        whole_host=False,
+        whole_host=fact.client_id is None,
         reasons=(from_fact(fact),),
     )
 

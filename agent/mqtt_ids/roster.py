@@ -8,6 +8,7 @@ from mqtt_ids.subjects import ClientSubject, Connection, HostSubject, Registry
 
 CONNECTIONS_PER_CLIENT: Final = 4
 NEWCOMERS_KEPT: Final = 256
+VISIT: Final = 60.0  # seconds: who was here for less, and has been gone for longer, was a visitor
 
 
 class Roster:
@@ -69,14 +70,12 @@ class Roster:
             self.connections.detach(connection)
             return None
         if client.host is not host:
-            client.host.clients -= 1
-            host.clients += 1
-            client.host = host
+            client.move(host, now)
         self.connections.attach(connection, client)
         return client
 
     def _newcomer(self, client_id: str, host: HostSubject, now: float) -> ClientSubject | None:
-        if host.clients >= self._client_share:
+        if host.clients >= self._client_share and not self._forget_visitor(host, now):
             return None
         client = self.clients.add(client_id, lambda row: ClientSubject(client_id, host, row, now))
         if client is None:
@@ -86,6 +85,18 @@ class Roster:
         if len(self.newcomers) < NEWCOMERS_KEPT:
             self.newcomers.append(client)
         return client
+
+    def _forget_visitor(self, host: HostSubject, now: float) -> bool:
+        """Forget one that came to `host` once and went; whether there was one.
+
+        Tools with ever new ids must not keep a device behind the same address unknown for ever;
+        nor may they push out those that have been there for longer.
+        """
+        return self.clients.forget_first(
+            lambda one: (
+                one.host is host and one.last - one.since < VISIT and now - one.last >= VISIT
+            )
+        )
 
     @staticmethod
     def _client_forgotten(client: ClientSubject) -> None:

@@ -23,7 +23,7 @@ from mqtt_ids.errors import StateError
 from mqtt_ids.events import AnyEvent, Published, Sees
 from mqtt_ids.faults import Faults
 from mqtt_ids.models import open_detector
-from mqtt_ids.names import canonical
+from mqtt_ids.names import bounded, canonical
 from mqtt_ids.policy import Ban, Handle, Neighbours, Scene
 from mqtt_ids.responders.act import Actuator, Responder
 from mqtt_ids.responders.publish import Learning, Publish, Publisher, Summary
@@ -171,9 +171,9 @@ class Engine:
         if address is not None:
             ban = bans.find(Handle("address", canonical(address)), now)
         if ban is None and client_id is not None:
-            ban = bans.find(Handle("client_id", client_id), now)
+            ban = bans.find(Handle("client_id", bounded(client_id)), now)
         if ban is None and username is not None:
-            ban = bans.find(Handle("username", username), now)
+            ban = bans.find(Handle("username", bounded(username)), now)
         return ban
 
     async def _run(self) -> None:

@@ -1,12 +1,14 @@
 """Whom a vector describes: clients by id, hosts by address, and their open connections.
 
 Bounded: at most `limit` clients and `limit` hosts. A host may fill a quarter of the clients; a
-newcomer beyond that is counted for its host only. When all places are taken the subject unseen
+newcomer beyond that takes the place of one that came there once and went, else it is counted for
+its host only. When all places are taken the subject unseen
 for longest that is not connected makes room, so a thousand made-up ids cannot push out a home.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 from mqtt_ids.counters import Client as C
@@ -20,6 +22,7 @@ _SEARCHED = 64  # how many of the longest unseen are looked at for one to evict:
 _RECENT_CREDENTIALS = 4
 _RHYTHM_PACE = 0.05  # how much of the mean interval each new one makes up
 _RECENT_TAKEOVERS = 8
+_AT_HOME_AFTER = 86_400.0  # seconds at one address after which that is a client's home
 
 
 class HostSubject:
@@ -72,11 +75,13 @@ class ClientSubject:
     """One client id, as accepted by the broker."""
 
     __slots__ = (
+        "arrived",
         "connection",
         "counts",
         "gap",
         "gap_spread",
         "gaps",
+        "home",
         "host",
         "id",
         "keep_alive",
@@ -97,6 +102,8 @@ class ClientSubject:
         self.row = row  # its own only while it is tracked
         self.tracked = True
         self.host = host
+        self.home = host.address  # where it was first seen, or has lived for long
+        self.arrived = now  # at `host`
         self.username: str | None = None
         self.keep_alive = 0
         self.since = now
@@ -122,6 +129,15 @@ class ClientSubject:
         """Begin counting after a fold."""
         self.counts = counts = _CLIENT_ZEROS.copy()
         return counts
+
+    def move(self, host: HostSubject, now: float) -> None:
+        """From now on it is seen at `host`."""
+        if now - self.arrived >= _AT_HOME_AFTER:
+            self.home = self.host.address
+        self.arrived = now
+        self.host.clients -= 1
+        host.clients += 1
+        self.host = host
 
     def sift(self, topic: str) -> bool:
         """Whether `topic` is certainly new to this client; remembers it."""
@@ -216,6 +232,14 @@ class Registry(Generic[S]):
         row = self._free.pop() if self._free else len(self._subjects)
         subject = self._subjects[key] = make(row)
         return subject
+
+    def forget_first(self, fits: Callable[[S], bool]) -> bool:
+        """Forget the longest unseen that `fits` and is not connected, if one is soon found."""
+        for key, subject in islice(self._subjects.items(), _SEARCHED):
+            if not subject.connected and fits(subject):
+                self.remove(key)
+                return True
+        return False
 
     def remove(self, key: str) -> S | None:
         """Forget the subject with this key; its row is free for another."""

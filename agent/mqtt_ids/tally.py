@@ -18,10 +18,25 @@ LONG_TOPIC: Final = 200  # characters
 FIGHT: Final = 3  # take-overs by turns within FIGHT_WITHIN seconds
 FACTS_KEPT: Final = 256
 TOPICS_PER_CLIENT: Final = 8
-WIDE_FILTERS: Final = frozenset({"#", "+/#", "$SYS/#", "/#"})
+SHARED: Final = "$share"  # $share/GROUP/FILTER: a shared subscription, MQTT 5 section 4.8.2
 LOGIN_CODES: Final = frozenset({4, 5, 0x86, 0x87})  # bad credential, not authorised: 3.1.1, and 5
 
 Count = Callable[..., None]
+
+
+def is_wide(topic_filter: str) -> bool:
+    """Whether the filter names no level, so that it takes in what it knows nothing of.
+
+    Not only `#`: `+/+/#` is the same in other words.
+    """
+    if "#" not in topic_filter and "+" not in topic_filter:
+        return False
+    levels = topic_filter.split("/")
+    if levels[0] == SHARED:
+        levels = levels[2:]
+    if levels and levels[0] == "$SYS":
+        levels = levels[1:]
+    return all(level in {"#", "+", ""} for level in levels)
 
 
 class Tally(Roster):
@@ -182,7 +197,7 @@ class Tally(Roster):
         if connection is None:
             return
         self.connections.spoke(connection)
-        wide = sum(topic_filter in WIDE_FILTERS for topic_filter in event.filters)
+        wide = sum(is_wide(topic_filter) for topic_filter in event.filters)
         counts = self._host_counts(connection.host, event.time)
         counts[H.FILTERS] += len(event.filters)
         counts[H.WIDE_FILTERS] += wide
@@ -277,5 +292,8 @@ class Tally(Roster):
         """Whether the CONNECT leaves a will on a topic of ours."""
         if event.will_topic is None or not event.will_topic.startswith(OWN_TOPICS):
             return False
-        self._note(facts.on_ids_topic(event, event.client_id, event.username, "leaves a will"))
+        # Whoever is refused may have claimed any name: nobody may be blamed by it.
+        proven = type(event) is ev.Connected
+        client_id, username = (event.client_id, event.username) if proven else (None, None)
+        self._note(facts.on_ids_topic(event, client_id, username, "leaves a will"))
         return True

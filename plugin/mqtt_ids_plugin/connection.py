@@ -21,6 +21,7 @@ from mqtt_ids.events import (
     Subscribed,
     Unsubscribed,
 )
+from mqtt_ids.names import bounded
 
 if TYPE_CHECKING:
     from amqtt.session import Session
@@ -44,10 +45,11 @@ class Observer(Protocol):
         """The ban that keeps this one out."""
 
 
-def credential(key: bytes, connect: mqtt.ConnectPacket) -> int | None:
-    """The keyed hash (64 bits) of user name and password; None where neither was sent."""
-    if connect.username is None and connect.password is None:
-        return None
+def credential(key: bytes, connect: mqtt.ConnectPacket) -> int:
+    """The keyed hash (64 bits) of user name and password.
+
+    To send neither is a credential like any other: who comes again without one guesses nothing.
+    """
     user = (connect.username or "").encode()
     digest = hashlib.blake2b(len(user).to_bytes(4, "big") + user, key=key, digest_size=8)
     digest.update(connect.password or b"")
@@ -120,10 +122,10 @@ class Connection:
         """A whole CONNECT was read; the password is hashed here and goes no further."""
         self.credential = credential(key, connect)
         self.connect = msgspec.structs.replace(connect, password=None)
-        self.username = connect.username
+        self.username = None if connect.username is None else bounded(connect.username)
 
     def answered(self, code: int, now: float, client_id: str | None = None) -> None:
-        """The CONNECT was answered with this CONNACK code; `client_id` is the id in force."""
+        """The CONNECT was answered with this CONNACK code; `client_id` is in force, and bounded."""
         connect, self.connect = self.connect, None
         if connect is None:
             return
@@ -133,9 +135,9 @@ class Connection:
                 Refused(
                     time=now,
                     **self._seen,
-                    client_id=connect.client_id or None,
+                    client_id=bounded(connect.client_id) or None,
                     code=code,
-                    username=connect.username,
+                    username=self.username,
                     credential=self.credential,
                     will_topic=connect.will_topic,
                 )
@@ -148,7 +150,7 @@ class Connection:
             Connected(
                 time=now,
                 **self._seen,
-                username=connect.username,
+                username=self.username,
                 keep_alive=connect.keep_alive,
                 clean_session=connect.clean_session,
                 version=connect.version,

@@ -18,7 +18,7 @@ from typing import Final
 from amqtt.adapters import ReaderAdapter, WriterAdapter
 from amqtt.session import Session
 
-from mqtt_ids.names import canonical
+from mqtt_ids.names import bounded, canonical
 from mqtt_ids.packets import MQTT_311, ConnectPacket
 from mqtt_ids_plugin.broker_access import Access, Admit, open_source, transport_of
 from mqtt_ids_plugin.connection import ACCEPTED, Connection, Observer
@@ -153,7 +153,7 @@ class Gate:
             return ACCEPTED
         if not await self._authenticates(link, connect):
             return NOT_AUTHORISED
-        old = self._table.client(connect.client_id)
+        old = self._table.client(bounded(connect.client_id))
         if old is None:
             return ACCEPTED
         self._table.replace(old)
@@ -197,7 +197,8 @@ class Gate:
             return
         now = self._table.clock()
         session = connection.session
-        in_force = connect.client_id or (None if session is None else session.client_id)
+        claimed = connect.client_id or (None if session is None else session.client_id)
+        in_force = None if claimed is None else bounded(claimed)
         connection.answered(code, now, in_force)
         if code == ACCEPTED and in_force is not None:
             self._table.accepted(link, in_force)

@@ -23,6 +23,7 @@ from mqtt_ids_plugin.connection import Connection
 from mqtt_ids_plugin.pressure import BURST, Pressure
 
 MAX_PACKET: Final = 16 * 1024 * 1024  # bytes; amqtt holds each packet whole, twice
+MAX_CONNECT: Final = 65_536  # bytes; held for hundreds of strangers at once
 CLOSING: Final = 2.0  # seconds for a peer to read what was written, before it is cut off
 SIGN_OF_LIFE: Final = 1_000  # bytes of a large packet that count as having been heard
 COMPACT_AFTER: Final = 65_536  # bytes that the broker has read
@@ -48,7 +49,7 @@ class TappedReader(ReaderAdapter):
         self._source = source
         self._connection = connection
         self._pressure = pressure
-        self._decoder = Decoder(from_client=True, max_packet=MAX_PACKET)
+        self._decoder = Decoder(from_client=True, max_packet=MAX_PACKET, max_connect=MAX_CONNECT)
         self._buffer = bytearray()
         self._at = 0  # where the broker is in the buffer
         self._told = 0  # where the decoder is

@@ -18,7 +18,7 @@ from mqtt_ids.alerts import Alert, encode
 from mqtt_ids.detector import Detector, mask_class
 from mqtt_ids.events import SEES_ALL, Sees
 from mqtt_ids.feature_table import Role
-from mqtt_ids.incidents import CALM_AFTER, MOST_NOTES, MOST_OPEN
+from mqtt_ids.incidents import CALM_AFTER, MOST_NOTES, MOST_OPEN, Sign
 from mqtt_ids.models import open_model
 from mqtt_ids_model import Model
 
@@ -237,6 +237,47 @@ def test_neighbours_are_the_calm_clients_nearby_and_not_who_came_with_the_attack
     assert near.username == ()
     assert near.connected == 4 + 3
     assert watcher.neighbours("nonsense").address == ()
+
+
+def test_who_takes_back_its_own_id_is_spared_at_home(model: Model) -> None:
+    pen, watcher = Pen(), detector(model)
+    home = "10.0.0.7"
+    events = [*calm_home(pen, 4, CALM)]
+    number, joined = pen.joined("cam", home)
+    events += [*joined, pen.closed(number)]
+    for turn in range(7):
+        pen.wait(10.0)
+        events += pen.joined("cam", home if turn % 2 else EVIL)[1]
+    (told,) = [one for one in alarms(watched(watcher, events)) if one.state == "open"]
+    assert (told.attack, told.client_id, told.address) == ("takeover", "cam", EVIL)
+    assert watcher.neighbours(told.id).address == ()
+    fight = Sign(  # as the network may see it, which knows of no home
+        time=pen.now,
+        first_seen=pen.now,
+        attack="takeover",
+        severity="medium",
+        confidence=0.9,
+        address=home,
+        client_id="cam",
+        username=None,
+        clients=("cam",),
+        whole_host=True,
+        reasons=(),
+    )
+    watcher._incidents.tick((fight,), pen.now)
+    assert watcher.neighbours(told.id).address == ("cam",)
+
+
+def test_what_a_refused_will_claims_is_nobodys_doing(model: Model) -> None:
+    pen, watcher = Pen(), detector(model)
+    events = [*calm_home(pen, 4, CALM)]
+    for claimed in ("victim", "ha-core"):
+        opened = pen.opened(EVIL)
+        refused = pen.refused(opened.connection, client_id=claimed, will_topic="$ids/x")
+        events += [opened, refused, pen.closed(opened.connection)]
+        pen.wait(3.0)
+    (told,) = [one for one in alarms(watched(watcher, events)) if one.state == "open"]
+    assert (told.attack, told.address, told.client_id, told.clients) == ("spoofing", EVIL, None, ())
 
 
 def test_clients_are_shown_as_they_are(model: Model) -> None:

@@ -50,6 +50,7 @@ def test_every_fact_is_a_sign_and_certain(kind: FactKind) -> None:
 def test_a_fact_about_nobody_in_particular_names_nobody() -> None:
     fact = Fact(kind=FactKind.IDS_TOPIC, time=7.0, address="10.0.0.1", client_id=None, text="does")
     assert (sign(fact).client_id, sign(fact).clients) == (None, ())
+    assert sign(fact).whole_host
 
 
 def test_who_is_there_when_the_watch_begins_is_no_news_and_who_comes_later_is() -> None:

@@ -139,6 +139,25 @@ def test_a_quota_counts_the_clients_where_they_were_seen_last() -> None:
     assert counts == {"10.0.0.1": 0, "10.0.0.2": 1}
 
 
+def test_a_tool_with_ever_new_ids_leaves_room_for_a_device_behind_its_address() -> None:
+    tally, pen = Tally(100), Pen()
+    for number in range(10):
+        connection, events = pen.joined(f"sleeper-{number}", ROUTER)
+        pen.wait(600.0)
+        for event in (*events, pen.closed(connection)):
+            tally.count(event)
+    for number in range(100):
+        pen.wait(60.0)
+        connection, events = pen.joined(f"tool-{number}", ROUTER)
+        for event in (*events, pen.closed(connection)):
+            tally.count(event)
+    for event in pen.joined("device", ROUTER)[1]:
+        tally.count(event)
+    assert tally.clients.get("device") is not None
+    assert all(tally.clients.get(f"sleeper-{number}") for number in range(10))
+    assert len(tally.clients) == 25
+
+
 def test_a_credential_is_remembered_among_the_last_few() -> None:
     host = HostSubject(ROUTER, 0, 0.0)
     assert [host.tried(credential) for credential in (1, 2, 1, 2, 3)] == [

@@ -11,7 +11,7 @@ from mqtt_ids import events as ev
 from mqtt_ids.connections import HALF_OPEN_AFTER, SILENT_AFTER
 from mqtt_ids.counters import Client, Gauge, Host
 from mqtt_ids.facts import FactKind
-from mqtt_ids.tally import EXTREME_KEEP_ALIVE, FACTS_KEPT, SHORT_LIFE, Tally
+from mqtt_ids.tally import EXTREME_KEEP_ALIVE, FACTS_KEPT, SHORT_LIFE, Tally, is_wide
 from mqtt_ids.topics import OWNED_AFTER
 
 Counts = dict[str, float]
@@ -210,7 +210,7 @@ def test_a_will_on_the_detectors_own_topic_is_a_fact_accepted_or_not(
     opened = pen.opened()
     told(tally, opened, pen.refused(opened.connection, client_id="e", will_topic="$ids/status"))
     assert kinds(tally) == [FactKind.IDS_TOPIC] * 2
-    assert [fact.client_id for fact in tally.facts] == ["c", "e"]
+    assert [fact.client_id for fact in tally.facts] == ["c", None], "a refused id is a claim"
     assert "GUESSES" not in host(tally), "it was refused for its will"
 
 
@@ -259,7 +259,10 @@ def test_subscribed(tally: Tally, pen: Pen) -> None:
     assert kinds(tally) == []
 
 
-@pytest.mark.parametrize("everything", ["#", "+/#", "$SYS/#", "/#"])
+@pytest.mark.parametrize(
+    "everything",
+    ["#", "+/#", "$SYS/#", "/#", "+/+/#", "+", "+/+/+", "$SYS/+/#", "$share/g/#", "$share/g/+/#"],
+)
 def test_subscribed_to_everything_is_a_fact_the_first_time(
     tally: Tally, pen: Pen, everything: str
 ) -> None:
@@ -269,6 +272,11 @@ def test_subscribed_to_everything_is_a_fact_the_first_time(
     assert client(tally, "c") == {"FILTERS": 3, "WIDE_FILTERS": 2}
     assert host(tally) == {"FILTERS": 3, "WIDE_FILTERS": 2}
     assert kinds(tally) == [FactKind.FIRST_WIDE_FILTER]
+
+
+@pytest.mark.parametrize("some", ["home/#", "+/+/status", "/", "", "$share/g/home/#", "$SYS/a/#"])
+def test_subscribed_to_something_is_not_everything(some: str) -> None:
+    assert not is_wide(some)
 
 
 def test_unsubscribed_and_pinged(tally: Tally, pen: Pen) -> None:
@@ -351,6 +359,26 @@ def test_a_fight_over_an_id_is_a_fact_at_the_third_turn(tally: Tally, pen: Pen) 
     assert seen == [0, 0, 0, 1, 2]
     assert client(tally, "c")["TAKEOVERS"] == 4
     assert "10.0.0.1 and 10.0.0.2" in tally.facts[0].text
+
+
+def test_who_takes_back_its_own_id_is_not_the_intruder(tally: Tally, pen: Pen) -> None:
+    home, evil = "10.0.0.1", "10.0.0.66"
+    told(tally, pen.closed(join(tally, pen, "cam", home)))
+    for turn in range(5):
+        told(tally, *pen.joined("cam", home if turn % 2 else evil)[1])
+        pen.wait(10.0)
+    assert [fact.address for fact in tally.facts] == [evil, evil]
+
+
+def test_a_client_that_moved_long_ago_is_at_home_where_it_lives(tally: Tally, pen: Pen) -> None:
+    old, new, evil = "10.0.0.1", "10.0.0.2", "10.0.0.66"
+    for address in (old, new):
+        told(tally, pen.closed(join(tally, pen, "cam", address)))
+    pen.wait(2 * 86_400.0)
+    for turn in range(5):
+        told(tally, *pen.joined("cam", new if turn % 2 else evil)[1])
+        pen.wait(10.0)
+    assert [fact.address for fact in tally.facts] == [evil, evil]
 
 
 def test_a_phone_that_roams_now_and_then_fights_with_nobody(tally: Tally, pen: Pen) -> None:

@@ -4,8 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from plugin_tools import DISCONNECT, PINGREQ, Home, home
+from plugin_tools import DISCONNECT, PASSWORD, PINGREQ, Home, home
 
+from mqtt_ids.bans import Handle
 from mqtt_ids.events import (
     Closed,
     Connected,
@@ -20,6 +21,7 @@ from mqtt_ids.events import (
 )
 from mqtt_ids.lab import wire
 from mqtt_ids.lab.actions import Connect, Publish
+from mqtt_ids.names import LONGEST
 
 pytestmark = pytest.mark.broker
 
@@ -95,12 +97,50 @@ def test_refused_logins_tell_equal_credentials_apart(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_login_without_credentials_is_the_same_one_each_time(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with home(tmp_path) as here:
+            here.recorder.bans.add(Handle("client_id", "x"))
+            for user in (None, None, "ann"):
+                client = await here.client(BOB)
+                assert await client.connect(Connect("x", username=user)) == 5
+            first, second, third = await here.sees(Refused, 3)
+            assert first.credential is not None
+            assert first.credential == second.credential != third.credential
+
+    asyncio.run(scenario())
+
+
+def test_names_without_end_are_bounded_and_still_told_apart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with home(tmp_path) as here:
+            ids = ["x" * 30_000 + end for end in "ab"]
+            one = await here.connected(Connect(ids[0], username="u" * 30_000, password=PASSWORD))
+            other = await here.connected(Connect(ids[1]), BOB)
+            first, second = await here.sees(Connected, 2)
+            assert first.client_id is not None
+            assert first.username is not None
+            assert {len(first.client_id), len(first.username)} == {LONGEST}
+            assert first.client_id != second.client_id
+            hand = here.recorder.actuator
+            assert hand.disconnect(Handle("client_id", first.client_id)) == 1
+            assert await one.is_cut()
+            assert await other.is_alive()
+            again = await here.connected(Connect(ids[1]), BOB)  # takes over from `other`
+            assert await other.is_cut()
+            assert hand.disconnect(Handle("client_id", second.client_id or "")) == 1
+            assert await again.is_cut()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", "not-connect-first"),
         (b"\x10\xff\xff\xff\xff\xff", "remaining-length"),
         (b"\x10\xff\xff\xff\x7f", "too-large"),
+        (b"\x10\x81\x80\x04", "too-large"),  # 65,537 bytes
         (wire.connect(Connect("x"), protocol="HTTP"), "protocol-name"),
         (wire.connect(Connect("x"), more_flags=1), "bad-flags"),
     ],

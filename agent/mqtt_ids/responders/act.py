@@ -14,7 +14,7 @@ import msgspec
 from mqtt_ids.alerts import Alert, iso
 from mqtt_ids.database import Entry
 from mqtt_ids.errors import ControlError
-from mqtt_ids.names import canonical, short
+from mqtt_ids.names import bounded, canonical, short
 from mqtt_ids.policy import (
     Ban,
     Bans,
@@ -223,7 +223,8 @@ class Responder:
 
 
 def _spelled(handle: Handle) -> Handle:
-    return Handle("address", canonical(handle.value)) if handle.kind == "address" else handle
+    spell = canonical if handle.kind == "address" else bounded
+    return Handle(handle.kind, spell(handle.value))
 
 
 def _bound(remembered: dict[str, Decision] | dict[str, None]) -> None:
