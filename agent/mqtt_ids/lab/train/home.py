@@ -160,6 +160,7 @@ def _visitors(house: Household, *, controlled: bool) -> None:
         (visitors.tester, 0.5 if controlled else 0.15),
         (visitors.watchdog, 0.25),
         (visitors.health_check, 0.12),
+        (visitors.misconfigured, 0.1),
         (visitors.stale_password, 0.0 if house.plan.logins == "open" else 0.2),
     ):
         if house.chance(min(1.0, chance * house.eventful**0.5)):

@@ -120,7 +120,7 @@ def home_assistant(house: Household) -> None:
     """Home Assistant: many filters at the start, commands, birth and will, restarts; its probe."""
     rng = house.rng
     birth = house.birth_topic or "homeassistant/status"
-    many = round(house.between(5, 120))
+    many = round(house.between(5, 1_200))
     roots = ("tele", "stat", "zigbee2mqtt", "shellies", house.token(4))
     known = (f"{rng.choice(roots)}/{house.token(6)}" for _ in range(many))
     filters = ("homeassistant/#", "homeassistant/+/+/config", birth, *known)

@@ -48,7 +48,7 @@ def shell_script(house: Household) -> None:
     if house.chance(0.5):
         profile = Profile(client_id=f"mosq-{house.token(18)}", username=login[0], password=login[1])
     says = (house.say(topic, 2, 400, retain=house.chance(0.4)),)
-    script = sleeper(profile, says, house.rng.choice((60.0, 300.0, 900.0)), 0.002)
+    script = sleeper(profile, says, house.between(8.0, 1_800.0), 0.002)
     address = house.server_address()
     house.add_script("shell-script", script, address=address, profile=profile, topics=[topic])
 
@@ -62,7 +62,7 @@ def health_check(house: Household) -> None:
         password=login[1],
         filters=(house.rng.choice(("$SYS/broker/uptime", "$SYS/#", "healthcheck")),),
     )
-    script = sleeper(profile, (), house.rng.choice((30.0, 60.0, 300.0)), 0.003)
+    script = sleeper(profile, (), house.between(8.0, 600.0), 0.003)
     house.add_script("health-check", script, address=house.server_address())
 
 
@@ -112,7 +112,7 @@ def tester(house: Household) -> None:
 
 def watchdog(house: Household) -> None:
     """A monitor that only opens the port."""
-    script = port_probe(house.rng.choice((30.0, 60.0, 120.0, 120.0, 300.0)))
+    script = port_probe(house.between(5.0, 600.0))
     house.add_script("port-probe", script, address=house.server_address())
 
 
@@ -121,10 +121,19 @@ def stale_password(house: Household) -> None:
     name = f"{house.rng.choice(('old', 'spare', 'guest'))}-{house.token(4)}"
     wrong = Connect(f"{name}-{house.hexes(4)}", name, house.token(8))
     script = failing_login(
-        wrong, house.between(5.0, 60.0), (1_800.0, 2.5 * _DAY),
+        wrong, house.between(1.5, 90.0), (1_800.0, 2.5 * _DAY),
         (house.rare(0.2 * _DAY), house.rare(10.0 * _DAY)),
     )  # fmt: skip
     house.add_script("stale-password", script, address=house.lan_address())
+
+
+def misconfigured(house: Household) -> None:
+    """A device that the broker does not want, and that tries again for ever."""
+    script = failing_login(
+        Connect("", clean=False), house.between(1.5, 90.0), (600.0, 2.5 * _DAY),
+        (house.rare(0.2 * _DAY), house.rare(10.0 * _DAY)),
+    )  # fmt: skip
+    house.add_script("misconfigured", script, address=house.lan_address())
 
 
 def doubled_id(house: Household) -> None:
