@@ -29,7 +29,7 @@ from mqtt_ids.lab.household import Home
 from mqtt_ids.lab.life import DAY, HOUR
 
 EVENING: Final = DAY + 18.5 * HOUR  # Tuesday: everybody is at home
-_HOME: Final = 45  # fourteen clients that stay, each at an address of its own
+_HOME: Final = 30  # fourteen clients that stay, each at an address of its own
 _OPENS: Final = (Open, Connect)
 _LEAVES: Final = (Drop, Disconnect, Vanish)
 
@@ -42,7 +42,7 @@ LIMITS: Final[Mapping[str, float]] = {
     "brute-force": 15.0,
 }
 LONGEST: Final = 600.0  # seconds; no script is performed for longer
-FLOOD: Final = 1_000.0  # messages/s
+FLOOD: Final = 500.0  # messages/s
 
 
 class Scene:

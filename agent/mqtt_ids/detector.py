@@ -19,7 +19,7 @@ from mqtt_ids.policy import Neighbours
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
 from mqtt_ids.watch import Batch, Watch
-from mqtt_ids_model import Model, Scores
+from mqtt_ids_model import Model, ModelError, Scores
 
 Threshold = Literal["budget", "mean-std"] | float
 _Loud = tuple[float, ClientSubject]  # its publishes in the shortest window
@@ -47,7 +47,8 @@ class Detector:
     """Watches, scores, judges, and tells incidents. `tick` once a second.
 
     `threshold` is which of the card's thresholds decides, or a number for all mask classes.
-    `facts` can be switched off to see what the network finds alone.
+    `facts` can be switched off to see what the network finds alone. Raises ModelError where the
+    card lacks a threshold.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class Detector:
         self.watch = Watch(sees=sees, max_clients=max_clients)
         self._model = model
         self._thresholds = {
-            mask_class: float(values[threshold]) if isinstance(threshold, str) else threshold
-            for mask_class, values in model.card.thresholds.items()
+            name: float(values[threshold]) if isinstance(threshold, str) else threshold
+            for name, values in model.card.thresholds.items()
         }
+        missing = _MASK_CLASSES - self._thresholds.keys()
+        if missing:
+            raise ModelError(f"the model's card has no threshold for {', '.join(sorted(missing))}")
         self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}
         self._incidents = Incidents(new_id)
         self._notes = notes.Notes()
@@ -276,6 +280,9 @@ def _by_host(clients: Batch[ClientSubject] | None) -> dict[HostSubject, list[_Lo
 def mask_class(role: Role, *, earned: bool) -> str:
     """Which threshold a vector is held against: by role, and whether it has a normal."""
     return f"{role.value}/{'learned' if earned else 'new'}"
+
+
+_MASK_CLASSES = {mask_class(role, earned=earned) for role in Role for earned in (False, True)}
 
 
 def _address(subject: ClientSubject | HostSubject) -> str:

@@ -89,20 +89,27 @@ def _reason(
 ) -> Reason:
     own = not math.isnan(usual)
     level = float(usual) if own else typical.get(feature.name, {}).get("p999")
-    said = feature.phrase.format(figure(float(observed)))
+    said = feature.phrase.format(_figure(feature, float(observed)))
     return Reason(
         feature=feature.name,
         observed=float(f"{observed:.6g}"),
         usual=None if level is None else float(f"{level:.6g}"),
         unit=feature.unit,
         share=round(float(share), 4),
-        text=said + _compared(feature, level, own=own),
+        text=said + _compared(feature, float(observed), level, own=own),
     )
 
 
-def _compared(feature: Feature, level: float | None, *, own: bool) -> str:
+def _figure(feature: Feature, value: float) -> str:
+    return f"{value:.0%}" if feature.shape is Shape.SHARE else figure(value)
+
+
+def _compared(feature: Feature, observed: float, level: float | None, *, own: bool) -> str:
     if level is None:
         return ""
     if level < (_NO_RATE_BELOW if feature.is_rate or feature.shape is Shape.SHARE else _NONE_BELOW):
         return ", usually none" if own else "; in calm homes almost none do"
-    return f", usually {figure(level)}" if own else f"; calm homes stay below {figure(level)}"
+    told = _figure(feature, level)
+    if own:
+        return f", usually {told}"
+    return f"; calm homes stay below {told}" if observed > level else f"; calm homes: up to {told}"

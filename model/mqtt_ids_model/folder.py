@@ -143,9 +143,9 @@ def _read_hashed(folder: Path, name: str, limit: int, card: Card) -> bytes:
 
 def _read(path: Path, limit: int) -> bytes:
     """The bytes of a regular file of at most `limit` bytes."""
-    if path.exists() and not path.is_file():
-        raise ModelError(f"{path.name} is not a regular file")
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path.name} is not a regular file")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:

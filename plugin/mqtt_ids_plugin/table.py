@@ -24,6 +24,7 @@ GRACE: Final = 1.5  # keep-alives that a client may be silent [MQTT-3.1.2-24]
 STUCK: Final = 10.0  # seconds that a peer may leave unread what the broker writes
 STUCK_IN_THE_WAY: Final = 1.0  # the same, while others wait for it
 FEWEST_WAITING: Final = 64
+MOST_HELD: Final = 128 * 1024 * 1024  # bytes of unfinished packets, of all clients together
 
 
 class Link:
@@ -66,6 +67,7 @@ class Table:
         self._clients: dict[str, Link] = {}
         self._waiting: dict[int, Link] = {}  # in the order of their opening
         self._most_waiting = _most_waiting(max_clients)
+        self.most_held = MOST_HELD
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -184,6 +186,21 @@ class Table:
             elif now - connection.heard > patience:
                 link.reader.truncated()
                 self._cut(link)
+        self._bound_held()
+
+    def _bound_held(self) -> None:
+        """Cut who holds most, where large packets that are never finished eat up the memory."""
+        links = [link for link in self._links.values() if not link.connection.closed]
+        held = sum(link.reader.held for link in links)
+        if held <= self.most_held:
+            return
+        for link in sorted(links, key=lambda link: -link.reader.held):
+            if held <= self.most_held:
+                break
+            held -= link.reader.held
+            log.info("%s holds %d bytes: cut off", link.connection.address, link.reader.held)
+            link.reader.truncated()
+            self._cut(link)
 
 
 def _most_waiting(max_clients: int) -> int:

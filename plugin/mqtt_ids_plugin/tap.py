@@ -89,6 +89,11 @@ class TappedReader(ReaderAdapter):
         """Nothing more will come; the wait that is going on ends with the transport."""
         self._connection.faulty = True
 
+    @property
+    def held(self) -> int:
+        """Bytes that wait here for the rest of their packet, or for the broker."""
+        return len(self._buffer)
+
     def truncated(self) -> None:
         """The stream ends here: tell it if that is inside a packet."""
         for packet in self._decoder.end():

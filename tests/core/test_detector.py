@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 from importlib import resources
 
+import msgspec
 import numpy as np
 import pytest
 from core_tools import Pen, anything, calm_home, chaos
@@ -20,7 +21,7 @@ from mqtt_ids.events import SEES_ALL, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import CALM_AFTER, MOST_NOTES, MOST_OPEN, Sign
 from mqtt_ids.models import open_model
-from mqtt_ids_model import Model
+from mqtt_ids_model import Model, ModelError
 
 SCHEMA = Draft202012Validator(
     json.loads((resources.files("mqtt_ids") / "alert.schema.json").read_text())
@@ -311,6 +312,14 @@ def test_a_number_is_a_threshold_for_everybody(model: Model) -> None:
         pen = Pen()
         told = watched(watcher, [*calm_home(pen, 4, 60), *flood(pen, seconds=2)])
         assert bool(told) == found
+
+
+def test_a_card_that_lacks_a_threshold_is_refused(model: Model) -> None:
+    thresholds = dict(model.card.thresholds)
+    del thresholds[mask_class(Role.HOST, earned=True)]
+    card = msgspec.structs.replace(model.card, thresholds=thresholds)
+    with pytest.raises(ModelError, match="no threshold for host/learned"):
+        Detector(Model(card, model.scorer, None), sees=SEES_ALL)
 
 
 def test_the_card_has_a_threshold_for_each_mask_class(model: Model) -> None:

@@ -84,6 +84,10 @@ def one(name: str, observed: float, usual: float = NAN, p999: float | None = Non
             one("host_half_open", 40.0, p999=0.0),
             "holds 40 connections that never finished CONNECT; in calm homes almost none do",
         ),
+        (
+            one("connects_10s", 0.9, p999=1.1),
+            "connects 0.9 times in 10 s; calm homes: up to 1.1",
+        ),
         (one("host_malformed_1m", 9.5), "sends 9.5 malformed packets in a minute"),
         (
             one("unlike_publish_rate_1m", 30.0, 2.0, p999=9.0),
@@ -97,7 +101,7 @@ def test_words(reason: Reason, text: str) -> None:
 
 def test_once_in_a_while_is_not_none() -> None:
     assert one("publish_rate_10m", 5.0, 1 / 30.0).text.endswith("usually 0.033")
-    assert one("acknowledged_share", 1.0, 0.03).text.endswith("usually 0.03")
+    assert one("acknowledged_share", 1.0, 0.03).text.endswith("100% of its messages, usually 3%")
     assert one("host_opens_10s", 50.0, 0.03).text.endswith("usually none")
 
 

@@ -145,6 +145,7 @@ def test_a_folder_or_pipe_in_place_of_a_file_is_refused(folder: Path, name: str)
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "none", "card.json cannot be read")
+    refused(tmp_path / ("x" * 300), "card.json cannot be read")
 
 
 @pytest.mark.parametrize(

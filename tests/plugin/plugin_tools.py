@@ -88,6 +88,9 @@ class RecordingPlugin(IDSPlugin):
     def kept_out(self) -> int:
         return self._gate.kept_out
 
+    def spare(self, most_held: int) -> None:
+        self._table.most_held = most_held
+
     def hurry(self, connect_within: float) -> None:
         self._gate._connect_within = connect_within
 

@@ -192,6 +192,27 @@ def test_nobody_is_put_out_because_others_subscribe_as_he_comes_back(tmp_path: P
     asyncio.run(scenario())
 
 
+def test_packets_that_are_never_finished_do_not_eat_up_the_memory(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with home(tmp_path) as here:
+            here.plugin.spare(most_held=250_000)
+            calm = await here.connected(Connect("calm"), ANN)
+            await calm.send(
+                b"\x30\xff\xff\x03\x00\x01t" + bytes(30_000)
+            )  # 65,535 bytes, on their way
+            bad = [await here.connected(Connect(f"bad-{n}", keep_alive=0), BOB) for n in range(3)]
+            for number, client in enumerate(bad):
+                # a PUBLISH of 16,000,000 bytes, of which there never come more than these
+                await client.send(b"\x30\x80\xc8\xd0\x07\x00\x01t" + bytes(100_000 + number))
+            assert await bad[2].is_cut()
+            ended = (await here.sees(Closed))[0]
+            assert (ended.client_id, ended.by) == ("bad-2", "ids")
+            await calm.send(bytes(35_532))
+            assert await calm.is_alive()
+
+    asyncio.run(scenario())
+
+
 def test_what_is_retained_goes_only_to_who_subscribed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with home(tmp_path) as here:
