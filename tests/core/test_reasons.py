@@ -28,7 +28,7 @@ def vector(default: float = 0.0, **values: float) -> Floats:
 
 
 def stem(name: str) -> str:
-    return re.sub(r"_(10s|1m|10m)$", "", name).removeprefix("unlike_")
+    return re.sub(r"_(2s|10s|1m|10m)$", "", name).removeprefix("unlike_")
 
 
 @given(
@@ -43,9 +43,10 @@ def test_at_most_three_different_ones_the_worst_first(
     error = np.array(errors, np.float32)
     excess = np.where(above, error, 0.0).astype(np.float32)
     given_ = reasons(error, excess, np.array(observed, np.float32), np.array(usual, np.float32), {})
-    stems = {stem(name) for name, value in zip(NAMES, excess, strict=True) if value > 0.0}
-    assert len(given_) == min(3, len(stems))
-    assert len({stem(reason.feature) for reason in given_}) == len(given_)
+    carrying = [name for name, value in zip(NAMES, excess, strict=True) if value > 0.0]
+    stems = {stem(name) for name in carrying}
+    assert len(given_) == min(3, len(carrying))
+    assert len({stem(reason.feature) for reason in given_}) == min(3, len(stems))
     found = [float(excess[PLACE[reason.feature]]) for reason in given_]
     assert found == sorted(found, reverse=True)
     if given_:
