@@ -12,6 +12,7 @@ import msgspec
 
 from mqtt_ids.alerts import SEVERITIES, Alert, Attack, Reason, Severity, State
 from mqtt_ids.attacks import MITRE
+from mqtt_ids.policy import LEAST_ACTED_UPON
 
 CALM_AFTER: Final = 60.0  # seconds without a sign after which an incident closes
 NOTE_CLOSES_AFTER: Final = 10.0  # the same for info, which is a note
@@ -93,10 +94,8 @@ class Incident:
     def add(self, sign: Sign) -> None:
         """Take in a further sign; the strongest one gives name, severity and reasons."""
         self.last = max(self.last, sign.time)
-        for client in sign.clients:
-            if len(self.clients) < MOST_CLIENTS:
-                self.clients[client] = None
         before = self.sign
+        self._involve(sign.clients, grave=_is_grave(sign), was_grave=_is_grave(before))
         first = min(before.first_seen, sign.first_seen)
         if _weight(sign, whole=sign.whole_host) >= _weight(before, whole=self.whole_host):
             self._rename(sign.attack)
@@ -104,6 +103,17 @@ class Incident:
         elif sign.attack != before.attack and sign.attack not in self.also:
             self.also.append(sign.attack)
         self.whole_host = self.whole_host or sign.whole_host
+
+    def _involve(self, clients: tuple[str, ...], *, grave: bool, was_grave: bool) -> None:
+        """Who takes part in what is acted upon: not a client that merely did something odd nearby.
+
+        It would be cut off with the attacker, and would no longer save an address that both share.
+        """
+        if grave and not was_grave:
+            self.clients.clear()
+        if grave or not was_grave:
+            for client in clients[: MOST_CLIENTS - len(self.clients)]:
+                self.clients[client] = None
 
     def _rename(self, attack: Attack) -> None:
         if attack != self.sign.attack and self.sign.attack not in self.also:
@@ -115,6 +125,11 @@ class Incident:
         """What is worth an update when it changes."""
         scale = len(self.clients).bit_length()
         return (self.sign.attack, self.sign.severity, tuple(self.also), scale)
+
+
+def _is_grave(sign: Sign) -> bool:
+    """Whether something may be done about it in protect mode."""
+    return SEVERITIES.index(sign.severity) >= SEVERITIES.index(LEAST_ACTED_UPON)
 
 
 def _weight(sign: Sign, *, whole: bool) -> tuple[int, int, float]:

@@ -146,6 +146,16 @@ def test_the_strongest_sign_gives_the_name_and_the_others_are_told_as_well() -> 
     ]
 
 
+def test_who_did_something_odd_nearby_takes_no_part_in_an_attack() -> None:
+    desk = Desk()
+    (odd,) = desk.tick(0.0, sign(0.0, "tv", "spoofing", "low", score=None))
+    assert odd.clients == ("tv",)
+    desk.tick(6.0, sign(6.0, None, "dos", clients=("bad-1", "bad-2")))
+    desk.tick(7.0, sign(7.0, "lamp", "unusual", "low"), sign(7.0, None, "dos", clients=("bad-3",)))
+    (incident,) = desk.incidents
+    assert list(incident.clients) == ["bad-1", "bad-2", "bad-3"]
+
+
 def test_a_name_that_comes_back_is_not_told_as_another() -> None:
     desk = Desk()
     for second, attack in enumerate(("flood", "dos", "flood", "dos", "flood")):
