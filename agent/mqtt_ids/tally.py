@@ -143,7 +143,10 @@ class Tally(Roster):
             counts[H.REFUSED] += 1
         elif event.credential is not None and host.tried(event.credential):
             counts[H.RETRIES] += 1
-            self._note(facts.stale_password(event))
+            if (
+                counts[H.RETRIES] == 1
+            ):  # since the last fold: one is told, and leaves room for others
+                self._note(facts.stale_password(event))
         else:
             counts[H.GUESSES] += 1
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from mqtt_ids.bans import Handle, HandleKind
 from mqtt_ids.events import AnyEvent
+from mqtt_ids.faults import Faults
 from mqtt_ids.names import canonical
 from mqtt_ids_plugin.connection import Connection
 from mqtt_ids_plugin.tap import TappedReader, TappedWriter
@@ -68,6 +69,7 @@ class Table:
         self._waiting: dict[int, Link] = {}  # in the order of their opening
         self._most_waiting = _most_waiting(max_clients)
         self.most_held = MOST_HELD
+        self._faults = Faults()
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -167,7 +169,10 @@ class Table:
             late = now - due > SWEEP
             due = now + SWEEP
             if not late:  # else what clients have sent lies unread: that is not their silence
-                self.sweep(now)
+                try:
+                    self.sweep(now)
+                except Exception as error:  # noqa: BLE001 - the next one may be fine
+                    self._faults.caught("the look at all connections", error, now)
 
     def sweep(self, now: float) -> None:
         """Cut the clients that were silent for too long, and the peers that do not read."""

@@ -38,10 +38,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             return self.logins[connect.username] == connect.password
         return self.anonymous and not self.logins
 
-    def credential(self, connect: Connect) -> int | None:
+    def credential(self, connect: Connect) -> int:
         """The keyed hash of a user name and password, as a sensor would give it."""
-        if connect.username is None and connect.password is None:
-            return None
         text = f"{connect.username}\0{connect.password}".encode()
         digest = hashlib.blake2b(text, key=self.key, digest_size=8).digest()
         return int.from_bytes(digest, "big")
