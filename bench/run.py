@@ -6,6 +6,7 @@ import sys
 import time
 from importlib.metadata import version
 
+import detection
 import detector
 import flood
 import messages
@@ -13,6 +14,7 @@ import report
 import scoring
 
 PARTS = {
+    "detection": detection.run,
     "detector": detector.run,
     "score": scoring.run,
     "messages": messages.run,
