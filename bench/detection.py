@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from report import Row
 
+from mqtt_ids.alerts import Alert
 from mqtt_ids.detector import Detector
 from mqtt_ids.events import SEES_ALL, AnyEvent, Opened, Published
 from mqtt_ids.lab.attackers import Attack, Attacker
@@ -136,25 +137,12 @@ def _calm(job: tuple[int, float, float, Counts]) -> Trial:
     home = make_home(seed, family="test", eventful=eventful)
     counted: Counter[tuple[str, int]] = Counter()
     counters = Counters()
-    told = 0
-    for event, alerts in _watched(record(home, start=MONDAY_EVENING, duration=duration)):
-        told += alerts
+    opened = 0
+    for event, alarms in _watched(record(home, start=MONDAY_EVENING, duration=duration)):
+        opened += sum(alarm.state == "open" for alarm in alarms)
         if _beyond(counters.count(event), limits):
             counted[event.address, int(event.time // 60.0)] += 1  # one alarm a minute
-    return Trial(alarms=told, counted=len(counted))
-
-
-def _watched(events: Iterable[AnyEvent]) -> Iterator[tuple[AnyEvent, int]]:
-    """Each event, and how many incidents above info were opened just before it."""
-    detector, due = Detector(open_model(DEFAULT), sees=SEES_ALL), MONDAY_EVENING + 1.0
-    for event in events:
-        opened = 0
-        while event.time >= due:
-            alerts = detector.tick(due)
-            opened += sum(one.state == "open" and one.severity != "info" for one in alerts)
-            due += 1.0
-        detector.feed(event)
-        yield event, opened
+    return Trial(alarms=opened, counted=len(counted))
 
 
 def _attacked(job: tuple[int, str, tuple[str, str, dict[str, Any]], Counts]) -> Trial:
@@ -163,27 +151,34 @@ def _attacked(job: tuple[int, str, tuple[str, str, dict[str, Any]], Counts]) -> 
     begin = MONDAY_EVENING + BEFORE
     attacker = Attacker(home, seed, start=begin, duration=DURING, identity=identity)  # type: ignore[arg-type] # one of its identities
     attack: Attack = getattr(attacker, maker)(**how)
-    detector, due = Detector(open_model(DEFAULT), sees=SEES_ALL), MONDAY_EVENING + 1.0
     counters = Counters()
     after = counted_after = None
     named = False
-    alarms = 0
-    for event in record(home, [attack], start=MONDAY_EVENING, duration=BEFORE + DURING):
-        while event.time >= due:
-            for alert in detector.tick(due):
-                if alert.severity == "info" or alert.state == "closed":
-                    continue
-                if alert.address not in attack.truth.addresses:
-                    alarms += alert.state == "open"
-                    continue
-                after = due - begin if after is None else after
-                named = alert.attack == name
-            due += 1.0
-        detector.feed(event)
+    others = 0
+    events = record(home, [attack], start=MONDAY_EVENING, duration=BEFORE + DURING)
+    for event, alarms in _watched(events):
+        for alarm in alarms:
+            if alarm.address not in attack.truth.addresses:
+                others += alarm.state == "open"
+            elif alarm.state != "closed":
+                after = alarm.time - begin if after is None else after
+                named = alarm.attack == name
         found = counted_after is None and event.address in attack.truth.addresses
         if found and event.time >= begin and _beyond(counters.count(event), limits):
             counted_after = event.time - begin
-    return Trial(alarms, 0, after, named, counted_after)
+    return Trial(others, 0, after, named, counted_after)
+
+
+def _watched(events: Iterable[AnyEvent]) -> Iterator[tuple[AnyEvent, list[Alert]]]:
+    """Each event, and the alerts above info that were told just before it."""
+    detector, due = Detector(open_model(DEFAULT), sees=SEES_ALL), MONDAY_EVENING + 1.0
+    for event in events:
+        alarms: list[Alert] = []
+        while event.time >= due:
+            alarms += [alert for alert in detector.tick(due) if alert.severity != "info"]
+            due += 1.0
+        detector.feed(event)
+        yield event, alarms
 
 
 def _beyond(counts: Counts, limits: Counts) -> bool:

@@ -110,12 +110,17 @@ _RULES: Final[tuple[tuple[str, float, Attack], ...]] = (
 )
 
 
-def shares(errors: Floats, x: Floats, reconstruction: Floats) -> dict[str, float]:
-    """How the error of one vector is shared among families, counting only what is in excess.
+def in_excess(errors: Floats, x: Floats, reconstruction: Floats) -> Floats:
+    """The errors where the subject did more than expected, else 0.
 
     The three arrays have one value per feature; `errors` are squared and 0 where masked.
     """
-    excess = np.where(x > reconstruction, errors, 0.0)
+    excess: Floats = np.where(x > reconstruction, errors, 0.0)
+    return excess
+
+
+def shares(excess: Floats) -> dict[str, float]:
+    """How the excess error of one vector is shared among families."""
     whole = max(float(excess.sum()), 1e-12)
     return {family: float(excess[mask].sum()) / whole for family, mask in _MASKS.items()}
 

@@ -17,8 +17,8 @@ class _Reason(msgspec.Struct, frozen=True):
     text: str
 
 
-class _Wire(msgspec.Struct, frozen=True):
-    """What of an alert is looked at."""
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an alert is looked at, besides its reasons."""
 
     id: str
     state: str
@@ -28,21 +28,18 @@ class _Wire(msgspec.Struct, frozen=True):
     address: str | None
     clients: tuple[str, ...]
     client_count: int
+
+
+class _Wire(_Seen, frozen=True, kw_only=True):
+    """An alert as it is sent."""
+
     reasons: tuple[_Reason, ...]
 
 
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+class Sighting(_Seen, frozen=True, kw_only=True):
     """An alert as a subscriber reads it, received at `at` (seconds, the demo's clock)."""
 
     at: float
-    id: str
-    state: str
-    severity: str
-    attack: str
-    client_id: str | None
-    address: str | None
-    clients: tuple[str, ...]
-    client_count: int
     reasons: tuple[str, ...]
 
     @classmethod

@@ -207,11 +207,11 @@ class Detector:
             subject = batch.subjects[place]
             began = self._verdicts[batch.role].began(subject.row)
             part, sole = self._taking_part(subject, began, at_host)
-            x, errors = batch.vectors.x[place], scores.errors[place]
-            reconstruction = scores.reconstruction[place]
+            errors = scores.errors[place]
+            excess = attacks.in_excess(errors, batch.vectors.x[place], scores.reconstruction[place])
             observed = figures.observed[number]
             name, clear = attacks.name(
-                attacks.shares(errors, x, reconstruction),
+                attacks.shares(excess),
                 observed,
                 is_host=batch.role is Role.HOST,
                 clients=len(part),
@@ -232,7 +232,7 @@ class Detector:
                 whole_host=batch.role is Role.HOST,
                 reasons=reasons.reasons(
                     errors,
-                    np.where(x > reconstruction, errors, 0.0),
+                    excess,
                     observed,
                     figures.usual[number],
                     self._model.card.typical,

@@ -12,7 +12,8 @@ import msgspec
 
 from mqtt_ids.alerts import SEVERITIES, Alert, Attack, Reason, Severity, State
 from mqtt_ids.attacks import MITRE
-from mqtt_ids.policy import LEAST_ACTED_UPON
+from mqtt_ids.names import LONGEST
+from mqtt_ids.policy import is_grave
 
 CALM_AFTER: Final = 60.0  # seconds without a sign after which an incident closes
 NOTE_CLOSES_AFTER: Final = 10.0  # the same for info, which is a note
@@ -25,7 +26,7 @@ MOST_NOTES: Final = 100  # the same for info, which must not crowd out an alarm
 MOST_PER_ADDRESS: Final = 20  # beyond that, further clients join the latest of their address
 MOST_CLIENTS: Final = 1000  # ids remembered per incident
 CLIENTS_SHOWN: Final = 20
-LONGEST_ID: Final = 256  # characters of an id or user name in an alert
+LONGEST_ID: Final = LONGEST  # characters of an id or user name in an alert
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +96,9 @@ class Incident:
         """Take in a further sign; the strongest one gives name, severity and reasons."""
         self.last = max(self.last, sign.time)
         before = self.sign
-        self._involve(sign.clients, grave=_is_grave(sign), was_grave=_is_grave(before))
+        self._involve(
+            sign.clients, grave=is_grave(sign.severity), was_grave=is_grave(before.severity)
+        )
         first = min(before.first_seen, sign.first_seen)
         if _weight(sign, whole=sign.whole_host) >= _weight(before, whole=self.whole_host):
             self._rename(sign.attack)
@@ -125,11 +128,6 @@ class Incident:
         """What is worth an update when it changes."""
         scale = len(self.clients).bit_length()
         return (self.sign.attack, self.sign.severity, tuple(self.also), scale)
-
-
-def _is_grave(sign: Sign) -> bool:
-    """Whether something may be done about it in protect mode."""
-    return SEVERITIES.index(sign.severity) >= SEVERITIES.index(LEAST_ACTED_UPON)
 
 
 def _weight(sign: Sign, *, whole: bool) -> tuple[int, int, float]:

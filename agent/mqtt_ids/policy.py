@@ -18,7 +18,6 @@ from mqtt_ids.readers import spell
 from mqtt_ids.settings import Settings
 
 __all__ = [
-    "LEAST_ACTED_UPON",
     "Ban",
     "Bans",
     "Decision",
@@ -27,11 +26,12 @@ __all__ = [
     "Neighbours",
     "Scene",
     "decide",
+    "is_grave",
     "settled",
 ]
 
 
-LEAST_ACTED_UPON: Final[Severity] = "medium"
+_LEAST_GRAVE: Final = SEVERITIES.index("medium")
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +69,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     handles: tuple[Handle, ...] = ()
     until: float | None = None
     clients: int = 0
+
+
+def is_grave(severity: Severity) -> bool:
+    """Whether something may be done about an incident of this severity."""
+    return SEVERITIES.index(severity) >= _LEAST_GRAVE
 
 
 def decide(
@@ -114,7 +119,7 @@ def _spared(alert: Alert, neighbours: Neighbours, settings: Settings, scene: Sce
         return "observe mode"
     if alert.state == "closed":
         return "calm again"
-    if SEVERITIES.index(alert.severity) < SEVERITIES.index(LEAST_ACTED_UPON):
+    if not is_grave(alert.severity):
         return f"severity {alert.severity} is never acted upon, only medium and above"
     ours = sorted(_ids(alert) & scene.own_ids)
     if ours:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from mqtt_ids.alerts import SEVERITIES, Alert, encode
+from mqtt_ids.alerts import Alert, encode
 from mqtt_ids.faults import Faults
-from mqtt_ids.policy import LEAST_ACTED_UPON, Neighbours, Scene
+from mqtt_ids.policy import Neighbours, Scene, is_grave
 from mqtt_ids.responders.act import Responder
 from mqtt_ids.responders.publish import Publisher
 from mqtt_ids.settings import Mode
@@ -119,5 +119,4 @@ class Reporter:
 
 def _is_at_large(alert: Alert) -> bool:
     """Whether something may be done about this alert's incident, and no ban keeps it out."""
-    grave = SEVERITIES.index(alert.severity) >= SEVERITIES.index(LEAST_ACTED_UPON)
-    return alert.state != "closed" and grave and alert.action != "banned"
+    return alert.state != "closed" and is_grave(alert.severity) and alert.action != "banned"
