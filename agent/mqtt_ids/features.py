@@ -22,6 +22,15 @@ LEAST_UNLIKE: Final = 0.45  # being quieter than usual is no attack
 MOST_UNLIKE_MEAN: Final = 1.0  # one picture among readings says no more than forty times the size
 OLD: Final = 86_400.0  # seconds after which a subject is of full age
 
+# The shapes by what is computed with them: LOG and MEAN, all that is per publish, what is unlike.
+_ORDER: Final = (
+    Shape.LINEAR,
+    Shape.LOG,
+    Shape.MEAN,
+    Shape.SHARE,
+    Shape.UNLIKE_MEAN,
+    Shape.UNLIKE,
+)
 _UNLIKE_SLOPE = 0.5 * 2.5 / math.log(1e4)
 _COUNT_DAMP = 1.0  # events: one more or less says little
 _BYTES_DAMP = 10_000.0  # bytes, likewise
@@ -64,33 +73,41 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layout:
-    """The columns of one role and how to fill them; made once per detector."""
+    """The columns of one role and how to fill them; made once per detector.
+
+    Inside, features are sorted so that those that are computed alike lie side by side: a slice
+    of an array is free, and a pick of columns is not.
+    """
 
     def __init__(self, role: Role, sees: Sees) -> None:
         self._is_host = role is Role.HOST
         self._publishes = Host.PUBLISHES if self._is_host else Client.PUBLISHES
         self._width = (Host.COUNT if self._is_host else Client.COUNT) * len(HALF_LIVES)
-        columns = [i for i, f in enumerate(FEATURES) if f.role is role]
-        features = [FEATURES[i] for i in columns]
+        mine = [place for place, feature in enumerate(FEATURES) if feature.role is role]
+        columns = sorted(mine, key=lambda place: _ORDER.index(FEATURES[place].shape))
+        features = [FEATURES[place] for place in columns]
+        shapes = [f.shape for f in features]
+        starts = {shape: sum(_ORDER.index(s) < i for s in shapes) for i, shape in enumerate(_ORDER)}
+        self._of = {s: slice(start, start + shapes.count(s)) for s, start in starts.items()}
+        self._logs = slice(starts[Shape.LOG], starts[Shape.SHARE])
+        self._per_publish = slice(starts[Shape.MEAN], starts[Shape.UNLIKE])
         self._columns = np.array(columns)
         self._sources = np.array([self._source(f) for f in features])
-        self._denominators = np.array([self._denominator(f) for f in features])
+        self._denominators = np.array(
+            [self._denominator(f) for f in features[self._per_publish]], np.intp
+        )
         self._counters = np.array([0 if f.window is None else f.counter for f in features])
         spans = [weight(f.window) if f.window else 1.0 for f in features]
         self._spans = np.array(spans, np.float32)
         self._half_lives = np.array([f.window or 1.0 for f in features])
         self._caps = np.array([max(f.cap, 1.0) for f in features])
-        self._damps = np.array([_BYTES_DAMP if f.unit == "B/s" else _COUNT_DAMP for f in features])
+        self._log_caps = np.log1p(self._caps[self._logs])
+        damps = [_BYTES_DAMP if f.unit == "B/s" else _COUNT_DAMP for f in features]
+        self._damps = np.array(damps[self._of[Shape.UNLIKE]])
         self._rates = np.array([f.is_rate for f in features])
         self._counted = np.array([f.window is not None for f in features])
-        self._learned = np.array([f.learned for f in features])
-        visible = np.array([f.needs in sees for f in features])
-        self._seen_cold = visible & ~self._learned
-        self._seen_earned = visible
-        self._of = {
-            shape: np.array([i for i, f in enumerate(features) if f.shape is shape], np.intp)
-            for shape in Shape
-        }
+        self._seen_earned = np.array([f.role is role and f.needs in sees for f in FEATURES])
+        self._seen_cold = self._seen_earned & ~np.array([f.learned for f in FEATURES])
 
     @property
     def sees_nothing(self) -> bool:
@@ -107,12 +124,10 @@ class Layout:
 
     def vectors(self, state: State) -> Vectors:
         """The subjects' vectors."""
-        n = len(state.counts)
         found, publishes = self._found(state)
-        x = np.zeros((n, len(FEATURES)), np.float32)
+        x = np.zeros((len(found), len(FEATURES)), np.float32)
         x[:, self._columns] = self._scaled(state, found, publishes)
-        seen = np.zeros(x.shape, bool)
-        seen[:, self._columns] = np.where(state.earned[:, None], self._seen_earned, self._seen_cold)
+        seen = np.where(state.earned[:, None], self._seen_earned, self._seen_cold)
         return Vectors(x=x, seen=seen, context=self._context(state))
 
     def figures(self, state: State) -> Figures:
@@ -122,15 +137,14 @@ class Layout:
         shorter; a count is what is left in the fading window.
         """
         found, publishes = self._found(state)
-        means = self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]
         filled = 1.0 - np.exp2(-np.maximum(state.ages, 1.0)[:, None] / self._half_lives)
         covered = np.where(self._rates, self._spans * filled, 1.0)
         observed = np.divide(found, covered, dtype=np.float32)
         whole_span = np.where(self._rates, self._spans, 1.0)
-        usual = np.divide(self._expected(state), whole_span, dtype=np.float32)
-        for places in (*means, self._of[Shape.SHARE]):
-            observed[:, places] = found[:, places] / np.maximum(publishes[:, places], 1e-6)
-            usual[:, places] = self._usual_mean(state, places)
+        usual = np.divide(self._expected(state, slice(None)), whole_span, dtype=np.float32)
+        means = self._per_publish
+        observed[:, means] = found[:, means] / np.maximum(publishes, 1e-6)
+        usual[:, means] = self._usual_mean(state, means)
         usual[~state.earned] = np.nan
         usual[:, ~self._counted] = np.nan
         whole = np.full((2, len(found), len(FEATURES)), np.nan, np.float32)
@@ -139,33 +153,37 @@ class Layout:
         return Figures(observed=whole[0], usual=whole[1])
 
     def _found(self, state: State) -> tuple[Floats, Floats]:
+        """What the features are made of, and the publishes that belong to `_per_publish`."""
         flat = np.concatenate([state.counts.reshape(len(state.counts), -1), state.gauges], axis=1)
         return flat[:, self._sources], flat[:, self._denominators]
 
-    def _expected(self, state: State) -> Floats:
-        expected: Floats = state.rates[:, self._counters] * self._spans
+    def _expected(self, state: State, places: slice) -> Floats:
+        expected: Floats = state.rates[:, self._counters[places]] * self._spans[places]
         return expected
 
-    def _usual_mean(self, state: State, places: NDArray[np.intp]) -> Floats:
+    def _usual_mean(self, state: State, places: slice) -> Floats:
         publishes = np.maximum(state.rates[:, [self._publishes]], 1e-9)
         mean: Floats = np.divide(state.rates[:, self._counters[places]], publishes)
         return mean
 
     def _scaled(self, state: State, found: Floats, publishes: Floats) -> Floats:
-        scaled = np.empty_like(found)
-        log, linear = self._of[Shape.LOG], self._of[Shape.LINEAR]
-        share, mean = self._of[Shape.SHARE], self._of[Shape.MEAN]
-        unlike, unlike_mean = self._of[Shape.UNLIKE], self._of[Shape.UNLIKE_MEAN]
-        scaled[:, log] = capped_log(found[:, log], self._caps[log])
-        scaled[:, linear] = capped_linear(found[:, linear], self._caps[linear])
-        scaled[:, share] = found[:, share] / (publishes[:, share] + _SHARE_DAMP)
-        scaled[:, mean] = capped_log(_sizes(found, publishes, mean), self._caps[mean])
-        expected = self._expected(state)[:, unlike]
-        scaled[:, unlike] = unlikeness(found[:, unlike], expected, self._damps[unlike])
-        sizes = _sizes(found, publishes, unlike_mean)
-        usual = self._usual_mean(state, unlike_mean)
-        scaled[:, unlike_mean] = np.minimum(unlikeness(sizes, usual, _SIZE_DAMP), MOST_UNLIKE_MEAN)
-        return scaled
+        """The features of `found`, which is used up, scaled in place of it."""
+        linear, logs, share = self._of[Shape.LINEAR], self._logs, self._of[Shape.SHARE]
+        fewest = np.maximum(publishes, _FEWEST_PUBLISHES)
+        found[:, linear] = capped_linear(found[:, linear], self._caps[linear])
+        first = self._per_publish.start
+        for means in (self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]):
+            found[:, means] /= fewest[:, means.start - first : means.stop - first]
+        found[:, share] /= publishes[:, share.start - first : share.stop - first] + _SHARE_DAMP
+        found[:, logs] = capped_log(found[:, logs], self._caps[logs], self._log_caps)
+        unlike, sizes = self._of[Shape.UNLIKE], self._of[Shape.UNLIKE_MEAN]
+        expected = self._expected(state, unlike)
+        found[:, unlike] = unlikeness(found[:, unlike], expected, self._damps)
+        if sizes.start < sizes.stop:
+            usual = self._usual_mean(state, sizes)
+            alike = unlikeness(found[:, sizes], usual, _SIZE_DAMP)
+            found[:, sizes] = np.minimum(alike, MOST_UNLIKE_MEAN)
+        return found
 
     def _context(self, state: State) -> Floats:
         context = np.empty((len(state.ages), 3), np.float32)
@@ -175,16 +193,16 @@ class Layout:
         return context
 
 
-def _sizes(found: Floats, publishes: Floats, places: NDArray[np.intp]) -> Floats:
-    fewest = np.maximum(publishes[:, places], _FEWEST_PUBLISHES)
-    sizes: Floats = np.divide(found[:, places], fewest)
-    return sizes
+def capped_log(
+    counts: Floats, caps: NDArray[np.float64], log_caps: NDArray[np.float64] | None = None
+) -> Floats:
+    """log1p(n) / log1p(cap) up to the cap, then the square root of n / cap; never falls.
 
-
-def capped_log(counts: Floats, caps: NDArray[np.float64]) -> Floats:
-    """log1p(n) / log1p(cap) up to the cap, then the square root of n / cap; never falls."""
+    `log_caps` are log1p(caps), where they are at hand.
+    """
     over = np.maximum(counts / caps, 1.0)
-    below = np.log1p(np.minimum(counts, caps)) / np.log1p(caps)
+    below = np.log1p(np.minimum(counts, caps))
+    below /= np.log1p(caps) if log_caps is None else log_caps
     value: Floats = np.where(over > 1.0, np.minimum(np.sqrt(over), FURTHEST), below)
     return value
 
@@ -199,8 +217,9 @@ def capped_linear(counts: Floats, caps: NDArray[np.float64]) -> Floats:
 def unlikeness(counts: Floats, expected: Floats, damp: float | NDArray[np.float64]) -> Floats:
     """Log-ratio of `counts` to `expected`, 0.5 when alike and 1 at forty times; never falls."""
     ratio = (counts + damp) / (expected + damp)
-    value: Floats = np.clip(0.5 + _UNLIKE_SLOPE * np.log(ratio), LEAST_UNLIKE, FURTHEST)
-    return value
+    value = 0.5 + _UNLIKE_SLOPE * np.log(ratio)
+    bounded: Floats = np.minimum(np.maximum(value, LEAST_UNLIKE), FURTHEST)
+    return bounded
 
 
 def in_units(x: Floats) -> Floats:

@@ -33,6 +33,7 @@ class Normal:
         self._seconds = np.zeros((_FIRST_ROWS, 3), np.float32)
         self._odd = np.zeros((_FIRST_ROWS, 2), bool)
         self._since = np.zeros(_FIRST_ROWS)
+        self._earned = np.zeros(_FIRST_ROWS, bool)  # as of the last turn: nothing else changes it
 
     @property
     def nbytes(self) -> int:
@@ -42,7 +43,7 @@ class Normal:
 
     def start(self, row: int, now: float) -> None:
         """Make `row` a new subject that has no normal yet."""
-        for name in ("_total", "_waiting", "_slot", "_seconds", "_odd", "_since"):
+        for name in ("_total", "_waiting", "_slot", "_seconds", "_odd", "_since", "_earned"):
             array = grown(getattr(self, name), row)
             array[row] = 0
             setattr(self, name, array)
@@ -70,6 +71,8 @@ class Normal:
         self._odd[:, 1] = self._odd[:, 0]
         self._odd[:, 0] = False
         self._since[:] = now
+        events = self._total[:, self._events].sum(axis=1)
+        self._earned = (self._seconds[:, 0] >= EARNED_AFTER) & (events >= EARNED_EVENTS)
 
     def rates(self, rows: Rows) -> Floats:
         """Usual events per second: rows x counters; 0 where nothing was learned."""
@@ -79,8 +82,5 @@ class Normal:
 
     def earned(self, rows: Rows) -> NDArray[np.bool_]:
         """Which rows have a normal worth comparing with."""
-        events = self._total[np.ix_(rows, self._events)].sum(axis=1)
-        earned: NDArray[np.bool_] = (self._seconds[rows, 0] >= EARNED_AFTER) & (
-            events >= EARNED_EVENTS
-        )
+        earned: NDArray[np.bool_] = self._earned[rows]
         return earned

@@ -75,6 +75,11 @@ class Verdicts:
         self._score[rows] = scores
         return verdict.astype(np.int8)
 
+    def calm(self, rows: Rows, scores: Floats) -> None:
+        """None of `rows` is odd. The same as `judge`, in a fraction of the time."""
+        self._verdict[rows] = Verdict.CALM
+        self._score[rows] = scores
+
     def verdict(self, row: int) -> Verdict:
         """The latest verdict on `row`; calm before the first."""
         return Verdict(int(self._verdict[row])) if row < len(self._verdict) else Verdict.CALM

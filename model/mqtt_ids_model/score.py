@@ -35,8 +35,9 @@ def network_inputs(x: Floats, seen: Flags, context: Floats) -> Floats:
     """Rows for the network: features x (n, F) clipped and masked, then context (n, C) as it is."""
     features = x.shape[1]
     rows = np.empty((len(x), features + context.shape[1]), np.float32)
-    np.clip(x, 0.0, 1.0, out=rows[:, :features])
-    np.copyto(rows[:, :features], MASKED, where=~seen)
+    inputs = rows[:, :features]
+    np.minimum(np.maximum(x, 0.0), 1.0, out=inputs)  # np.clip takes twice the time
+    np.copyto(inputs, MASKED, where=~seen)
     rows[:, features:] = context
     return rows
 
