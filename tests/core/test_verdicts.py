@@ -158,3 +158,17 @@ def test_an_attack_is_odd_fresh_and_has_enough_evidence(
             assert evidence >= ENOUGH - 1e-3
         elif verdict is Verdict.CALM:
             assert ratio <= 1.001
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 40.0), st.floats(0.1, 30.0)), max_size=30))
+def test_the_short_way_for_calm_changes_nothing(seconds: list[tuple[float, float]]) -> None:
+    long, short = Court(), Court()
+    for ratio, after in seconds:
+        found = long.judge(ratio, after=after)
+        if ratio > 0.999:  # the threshold itself, but for rounding
+            assert short.judge(ratio, after=after) is found
+        else:
+            short.now += after
+            short.verdicts.calm(ROW, np.array([ratio * THRESHOLD], np.float32))
+        assert short.verdicts.verdict(0) is long.verdicts.verdict(0)
+        assert short.verdicts.score(0) == long.verdicts.score(0)
