@@ -104,6 +104,17 @@ class Decoder:
         """Bytes held, never of a payload: at most max(max_connect, MAX_BODY) + MAX_HEADER."""
         return len(self._buffer)
 
+    @property
+    def held(self) -> int:
+        """Bytes held in all: buffered, in topics with an alias, in one whose payload is to come."""
+        topic = self._pending.topic if type(self._pending) is PublishPacket else None
+        return len(self._buffer) + self._aliases.held + len(topic or "")
+
+    @property
+    def between_packets(self) -> bool:
+        """Whether the last byte that was fed ended a packet."""
+        return not (self._buffer or self._skip or self.lost)
+
     def feed(self, data: bytes | bytearray | memoryview) -> list[Packet]:
         """Take the next bytes of the stream; the packets that end in them. Never raises."""
         out: list[Packet] = []
@@ -121,6 +132,21 @@ class Decoder:
             self._buffer.clear()
         if data:
             self._decode(data, out)
+        return out
+
+    def missed(self, count: int) -> list[Packet]:
+        """The next `count` bytes were not seen; the packets that are known to end in them.
+
+        In a payload they are but counted. Anywhere else, or beyond its end, `lost` is set.
+        """
+        out: list[Packet] = []
+        left = self._skip - count
+        if left <= 0 and self._pending is not None:
+            out.append(self._pending)
+            self._pending = None
+        self._skip = max(left, 0)
+        if left < 0:
+            self._lose()
         return out
 
     def end(self) -> list[Packet]:

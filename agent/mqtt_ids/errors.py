@@ -4,7 +4,9 @@
     ├── SettingsError        a key or value in the configuration is wrong
     ├── StateError           the state folder or a file in it cannot be used
     ├── StartError           the broker or the plugin cannot start as configured
-    └── ControlError         a running agent could not be reached or refused a command
+    ├── ControlError         a running agent could not be reached or refused a command
+    ├── CaptureError         a capture or event log cannot be read, or not to its end
+    └── TrainingError        there is too little to learn from, or what was learned is no good
 
 The model package has its own root, `mqtt_ids_model.ModelError`: it knows nothing of MQTT.
 Each message is one line that says what is wrong and what would be right; the command line
@@ -30,3 +32,11 @@ class StartError(IdsError):
 
 class ControlError(IdsError):
     """A running agent could not be reached, or refused what was asked."""
+
+
+class CaptureError(IdsError):
+    """A capture or an event log cannot be read, or not to its end."""
+
+
+class TrainingError(IdsError):
+    """There is too little to learn from, or what was learned is no good."""

@@ -19,6 +19,11 @@ class TopicAliases:
         self._topics: dict[int, str] = {}
         self._text = 0
 
+    @property
+    def held(self) -> int:
+        """Characters of all topics together."""
+        return self._text
+
     def resolve(self, topic: str, alias: int) -> str | None:
         """The topic that a PUBLISH with this alias is on; an empty `topic` looks it up.
 
