@@ -44,15 +44,16 @@ FEW_OPENS: Final = 6.0  # connections in a minute that one flooding client may n
 LOUD_MESSAGES: Final = 20.0  # messages/s in the last 10 s that load a broker at all
 LOUD_BYTES: Final = 1e6  # bytes/s, likewise
 FEWEST_GUESSES: Final = 2.5  # different passwords, fading over ten minutes
+FEWEST_TRIES: Final = 3  # of a stranger, in a row
 
 _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
-    "guess": ("host_guesses",),
+    "guess": ("host_guesses", "host_tries"),
     "hold": ("host_half_open", "host_extreme", "host_silent"),
     "bad": (
         "malformed",
         "odd_topics",
         "host_malformed",
-        "host_odd_topics",
+        "host_odd_names",
         "host_empty_ids",
         "host_refused",
         "host_early_closes",
@@ -80,12 +81,14 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "ping_rate",
         "payload_mean",
         "new_topics",
+        "sprayed",
         "acknowledged_share",
         "host_publish_rate",
         "host_byte_rate",
         "host_ping_rate",
         "host_payload_mean",
         "host_new_topics",
+        "host_sprayed",
         "host_acknowledged_share",
         "unlike_publish_rate",
         "unlike_byte_rate",
@@ -138,8 +141,11 @@ def name(
     `observed` are the vector's figures in units; `clients` how many ids take part; `sole_share`
     the loudest client's part of its host's publishes.
     """
-    guesses = float(observed[_PLACE["host_guesses_10m"]]) if is_host else 0.0
-    if guesses >= FEWEST_GUESSES and family_shares["guess"] >= 0.2:  # noqa: PLR2004 - a rule
+    guessed = is_host and (
+        observed[_PLACE["host_guesses_10m"]] >= FEWEST_GUESSES
+        or observed[_PLACE["host_tries"]] >= FEWEST_TRIES
+    )
+    if guessed and family_shares["guess"] >= 0.2:  # noqa: PLR2004 - a rule
         return "brute-force", family_shares["guess"]
     for family, least, attack in _RULES:
         if family_shares[family] >= least:

@@ -21,7 +21,8 @@ class Client:
     PINGS: Final = 12
     MALFORMED: Final = 13
     REPEATS: Final = 14  # publishes on the same topic as the one before
-    COUNT: Final = 15
+    SPRAYED: Final = 15  # publishes at QoS 1 or 2, not retained, on a topic it never used
+    COUNT: Final = 16
     EVENTS: Final = (PUBLISHES, CONNECTS, FILTERS, PINGS)
 
 
@@ -41,7 +42,7 @@ class Host:
     MALFORMED: Final = 10
     PUBLISHES: Final = 11
     BYTES: Final = 12
-    ODD_TOPICS: Final = 13
+    ODD_NAMES: Final = 13  # topics and client ids that no device uses
     NEW_TOPICS: Final = 14
     FOREIGN_TOPICS: Final = 15
     FILTERS: Final = 16
@@ -49,7 +50,8 @@ class Host:
     PINGS: Final = 18
     SHORT: Final = 19  # accepted connections that ended within 2 s
     ACKNOWLEDGED: Final = 20
-    COUNT: Final = 21
+    SPRAYED: Final = 21
+    COUNT: Final = 22
     EVENTS: Final = (OPENS, PUBLISHES, FILTERS, PINGS)
 
 
@@ -60,4 +62,5 @@ class Gauge:
     HALF_OPEN: Final = 1  # open for over a second, no CONNECT answered
     EXTREME: Final = 2  # accepted with keep-alive 0 or of hours, still open
     SILENT: Final = 3  # accepted over ten seconds ago, nothing sent since CONNECT
-    COUNT: Final = 4
+    TRIES: Final = 4  # refused log-ins in a row of a stranger who changes the credential
+    COUNT: Final = 5

@@ -1,9 +1,8 @@
 """The detector: events in, alerts out. It knows no clock, no socket and no broker."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from ulid import ULID
@@ -18,7 +17,8 @@ from mqtt_ids.incidents import Incidents, Sign
 from mqtt_ids.policy import Neighbours
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
-from mqtt_ids.watch import Batch, Watch
+from mqtt_ids.views import ClientView, Judged
+from mqtt_ids.watch import AnyBatch, Batch, Watch
 from mqtt_ids_model import Model, ModelError, Scores
 
 Threshold = Literal["budget", "mean-std"] | float
@@ -29,26 +29,12 @@ GOES_ON = 3.0  # seconds without a sign after which an incident pauses
 JOINED_WITH = 5.0  # seconds before the first sign from which on a new id belongs to an attack
 
 
-class ClientView(msgspec.Struct, frozen=True, kw_only=True):
-    """One client, for people. Times are on the sensor's clock, in seconds."""
-
-    client_id: str
-    address: str | None
-    username: str | None
-    connected: bool
-    since: float
-    last: float
-    verdict: str
-    score: float | None
-    learned: bool
-
-
 class Detector:
     """Watches, scores, judges, and tells incidents. `tick` once a second.
 
-    `threshold` is which of the card's thresholds decides, or a number for all mask classes.
-    `facts` can be switched off to see what the network finds alone. Raises ModelError where the
-    card lacks a threshold.
+    `threshold` is which of the card's thresholds decides, or a number for all; `thresholds` may be
+    replaced between ticks. `facts` can be switched off to see what the network finds alone.
+    `judged` gets each round's scores. Raises ModelError where the card lacks a threshold.
     """
 
     def __init__(
@@ -60,20 +46,22 @@ class Detector:
         max_clients: int = 5000,
         facts: bool = True,
         new_id: Callable[[], str] = lambda: str(ULID()),
+        judged: Callable[[Judged], None] | None = None,
     ) -> None:
         self.watch = Watch(sees=sees, max_clients=max_clients)
         self._model = model
-        self._thresholds = {
+        self.thresholds = {
             name: float(values[threshold]) if isinstance(threshold, str) else threshold
             for name, values in model.card.thresholds.items()
         }
-        missing = _MASK_CLASSES - self._thresholds.keys()
+        missing = _MASK_CLASSES - self.thresholds.keys()
         if missing:
             raise ModelError(f"the model's card has no threshold for {', '.join(sorted(missing))}")
         self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}
         self._incidents = Incidents(new_id)
         self._notes = notes.Notes()
         self._facts = facts
+        self._judged = judged
         self._last_tick = -np.inf
 
     @property
@@ -91,7 +79,10 @@ class Detector:
         for role, verdicts in self._verdicts.items():
             for row in self.watch.started(role):
                 verdicts.start(row)
-        signs = [*self._judge(clients, now, clients), *self._judge(hosts, now, clients)]
+        batches = [batch for batch in (clients, hosts) if batch is not None]
+        signs: list[Sign] = []
+        for batch, scores in zip(batches, self._scored(batches), strict=True):
+            signs += self._judge(batch, scores, now, clients)
         facts = self._notes.tick(self.watch.tally, now)
         if self._facts:
             signs += [notes.sign(fact) for fact in facts]
@@ -154,34 +145,65 @@ class Detector:
 
     # --- judging ---------------------------------------------------------------------------
 
+    def _scored(self, batches: Sequence[AnyBatch]) -> Iterator[Scores]:
+        """The scores of each batch. Both roles go through the network in one call."""
+        if not batches:
+            return
+        vectors = [batch.vectors for batch in batches]
+        scores = self._model.score(
+            np.concatenate([each.x for each in vectors]),
+            np.concatenate([each.seen for each in vectors]),
+            np.concatenate([each.context for each in vectors]),
+        )
+        start = 0
+        for batch in batches:
+            mine = slice(start, start + len(batch.subjects))
+            start = mine.stop
+            yield Scores(*(part[mine] for part in scores))
+
     def _judge(
         self,
-        batch: Batch[ClientSubject] | Batch[HostSubject] | None,
+        batch: AnyBatch,
+        scores: Scores,
         now: float,
         clients: Batch[ClientSubject] | None,
     ) -> Iterable[Sign]:
-        if batch is None:
-            return []
-        vectors = batch.vectors
         verdicts = self._verdicts[batch.role]
-        scores = self._model.score(vectors.x, vectors.seen, vectors.context)
         thresholds = self._thresholds_of(batch)
         rows = np.array([subject.row for subject in batch.subjects], np.intp)
+        if self._judged is not None:
+            self._judged(Judged(time=now, batch=batch, scores=scores.score, thresholds=thresholds))
+        if not (scores.score > thresholds).any():
+            verdicts.calm(rows, scores.score)
+            return []
         fresh = np.array([self._is_fresh(subject) for subject in batch.subjects])
         verdict = verdicts.judge(rows, scores.score, thresholds, fresh, now)
         odd = rows[verdict != Verdict.CALM]
         if len(odd):
             self.watch.taint(batch.role, odd)
-        places = np.flatnonzero(verdict == Verdict.ATTACK)
+        attack = verdict == Verdict.ATTACK
+        if batch.role is Role.HOST and clients is not None:
+            attack |= fresh & (verdict == Verdict.ODD) & self._harbours(batch.subjects, clients)
+        places = np.flatnonzero(attack)
         if not len(places):
             return []
         return self._signs(batch, places, scores, thresholds, now, clients)
 
-    def _thresholds_of(
-        self, batch: Batch[ClientSubject] | Batch[HostSubject]
-    ) -> NDArray[np.float64]:
-        new = self._thresholds[mask_class(batch.role, earned=False)]
-        learned = self._thresholds[mask_class(batch.role, earned=True)]
+    def _harbours(
+        self, hosts: Sequence[ClientSubject | HostSubject], clients: Batch[ClientSubject]
+    ) -> NDArray[np.bool_]:
+        """Which hosts have a client that attacks now: being odd, they are part of the attack."""
+        verdicts = self._verdicts[Role.CLIENT]
+        attacked_from = {
+            client.host
+            for client in clients.subjects
+            if verdicts.verdict(client.row) is Verdict.ATTACK
+        }
+        return np.array([host in attacked_from for host in hosts])
+
+    def _thresholds_of(self, batch: AnyBatch) -> NDArray[np.float64]:
+        new = self.thresholds[mask_class(batch.role, earned=False)]
+        learned = self.thresholds[mask_class(batch.role, earned=True)]
         return np.where(batch.state.earned, learned, new)
 
     def _is_fresh(self, subject: ClientSubject | HostSubject) -> bool:
@@ -194,7 +216,7 @@ class Detector:
 
     def _signs(
         self,
-        batch: Batch[ClientSubject] | Batch[HostSubject],
+        batch: AnyBatch,
         places: NDArray[np.intp],
         scores: Scores,
         thresholds: NDArray[np.float64],
@@ -205,7 +227,8 @@ class Detector:
         at_host = _by_host(clients) if batch.role is Role.HOST else {}
         for number, place in enumerate(places):
             subject = batch.subjects[place]
-            began = self._verdicts[batch.role].began(subject.row)
+            verdicts = self._verdicts[batch.role]
+            began = verdicts.began(subject.row)
             part, sole = self._taking_part(subject, began, at_host)
             errors = scores.errors[place]
             excess = attacks.in_excess(errors, batch.vectors.x[place], scores.reconstruction[place])
@@ -217,6 +240,8 @@ class Detector:
                 clients=len(part),
                 sole_share=sole,
             )
+            if name != "dos" and verdicts.verdict(subject.row) is Verdict.ODD:
+                continue  # the one client's own sign says more
             score, threshold = float(scores.score[place]), float(thresholds[place])
             only = part[0] if len(part) == 1 else None
             yield Sign(

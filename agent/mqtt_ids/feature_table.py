@@ -27,6 +27,7 @@ class Shape(enum.Enum):
 
     LOG = "log"  # log1p(n) / log1p(cap): common things
     LINEAR = "linear"  # n / cap: rare things, of which each one matters
+    STEEP = "steep"  # n / cap beyond the cap too: what no home comes near
     SHARE = "share"  # part of the publishes, 0..1
     MEAN = "mean"  # log of the mean per publish
     UNLIKE = "unlike"  # log-ratio to the subject's own normal; 0.5 is as usual
@@ -124,7 +125,8 @@ def _one(  # noqa: PLR0913, PLR0917 - one call is one row of the table
 
 
 _CLIENT, _HOST = Role.CLIENT, Role.HOST
-_LOG, _LINEAR, _SHARE, _MEAN = Shape.LOG, Shape.LINEAR, Shape.SHARE, Shape.MEAN
+_LOG, _LINEAR, _STEEP = Shape.LOG, Shape.LINEAR, Shape.STEEP
+_SHARE, _MEAN = Shape.SHARE, Shape.MEAN
 _UNLIKE, _UNLIKE_MEAN = Shape.UNLIKE, Shape.UNLIKE_MEAN
 _PUB, _SIZE, _CON = Sees.PUBLISHES, Sees.SIZES, Sees.CONNECTIONS
 _SUB, _BAD, _KEEP = Sees.SUBSCRIPTIONS, Sees.MALFORMED, Sees.KEEP_ALIVE
@@ -145,6 +147,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
            "connects", "connects {} times", "flapping, or a fight over an id", _CON),
     *_rows(_CLIENT, "new_topics", _LOG, C.NEW_TOPICS, {10: 500, 600: 2_000},
            "topics", "uses {} topics it never used", "scanning, spraying, a fuzzer", _PUB),
+    *_rows(_CLIENT, "sprayed", _STEEP, C.SPRAYED, {2: 300, 10: 350},
+           "messages", "asks acknowledgement of {} messages, each on a topic of its own",
+           "load tools number their topics", _PUB),
     *_rows(_CLIENT, "foreign_topics", _LINEAR, C.FOREIGN_TOPICS, {60: 6, 600: 8},
            "topics", "publishes on {} topics of others", "spoofed reports and commands", _PUB),
     *_rows(_CLIENT, "odd_topics", _LINEAR, C.ODD_TOPICS, {10: 5, 60: 6, 600: 8},
@@ -194,13 +199,16 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *_rows(_HOST, "host_guesses", _LINEAR, H.GUESSES, {10: 5, 60: 6, 600: 10},
            "logins", "is refused {} logins with different passwords", "password guessing",
            _REF | _CRED),
+    _one(_HOST, "host_tries", _LINEAR, G.TRIES, None, 2, "logins",
+         "is refused {} times in a row with changing logins, and was never let in",
+         "a stranger who guesses", _REF | _CRED),
     *_rows(_HOST, "host_retries", _LOG, H.RETRIES, {60: 90, 600: 600},
            "logins", "is refused {} logins with the same password", "a stale password",
            _REF | _CRED),
     *_rows(_HOST, "host_refused", _LOG, H.REFUSED, {60: 90, 600: 600},
            "connects", "is refused {} times for its protocol version or id", "scanners, old tools",
            _REF),
-    *_rows(_HOST, "host_early_closes", _LINEAR, H.EARLY, {10: 10, 60: 20, 600: 150},
+    *_rows(_HOST, "host_early_closes", _LINEAR, H.EARLY, {2: 8, 10: 10, 60: 20, 600: 150},
            "connections", "closes {} connections before CONNECT", "port scanners, half-open tools",
            _CON),
     *_rows(_HOST, "host_extreme_keep_alives", _LINEAR, H.EXTREME, {10: 8, 600: 15},
@@ -217,11 +225,14 @@ FEATURES: Final[tuple[Feature, ...]] = (
            "1/s", _MESSAGES, "load on the broker, from however many ids", _PUB),
     *_rows(_HOST, "host_byte_rate", _LOG, H.BYTES, {10: 3e7, 600: 1.5e9},
            "B/s", _BYTES, "load on the broker in bytes", _PUB | _SIZE),
-    *_rows(_HOST, "host_odd_topics", _LINEAR, H.ODD_TOPICS, {10: 5, 60: 6, 600: 8},
-           "messages", "publishes {} messages on odd topics ($, //, .., very long)",
-           "fuzzers write topics that no device uses", _PUB),
+    *_rows(_HOST, "host_odd_names", _LINEAR, H.ODD_NAMES, {2: 4, 10: 5, 60: 6, 600: 8},
+           "names", "uses {} odd topics or client ids ($, //, .., very long)",
+           "fuzzers write names that no device uses", _PUB),
     *_rows(_HOST, "host_new_topics", _LOG, H.NEW_TOPICS, {10: 500, 600: 3_000},
            "topics", "uses {} topics never used by its clients", "scanning, spraying", _PUB),
+    *_rows(_HOST, "host_sprayed", _STEEP, H.SPRAYED, {2: 300, 10: 350},
+           "messages", "asks acknowledgement of {} messages, each on a topic of its own",
+           "load tools number their topics", _PUB),
     *_rows(_HOST, "host_foreign_topics", _LINEAR, H.FOREIGN_TOPICS, {600: 12},
            "topics", "publishes on {} topics of others", "spoofed reports and commands", _PUB),
     *_rows(_HOST, "host_filters", _LOG, H.FILTERS, {10: 2_000, 600: 5_000},

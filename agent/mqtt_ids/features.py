@@ -1,8 +1,8 @@
 """From fading counters to vectors: scale, compare with the subject's own normal, mask.
 
 Each feature is near 0..1 for homes. Beyond its cap it goes on as the square root of how many
-caps it is (at most `FURTHEST`), so that the reconstruction error grows with the attack; the
-network itself sees it clipped to 1.
+caps it is (at most `FURTHEST`), a steep one as the very number, so that the reconstruction error
+grows with the attack; the network itself sees it clipped to 1.
 """
 
 import math
@@ -25,6 +25,7 @@ OLD: Final = 86_400.0  # seconds after which a subject is of full age
 # The shapes by what is computed with them: LOG and MEAN, all that is per publish, what is unlike.
 _ORDER: Final = (
     Shape.LINEAR,
+    Shape.STEEP,
     Shape.LOG,
     Shape.MEAN,
     Shape.SHARE,
@@ -168,9 +169,11 @@ class Layout:
 
     def _scaled(self, state: State, found: Floats, publishes: Floats) -> Floats:
         """The features of `found`, which is used up, scaled in place of it."""
-        linear, logs, share = self._of[Shape.LINEAR], self._logs, self._of[Shape.SHARE]
+        linear, steep, share = (self._of[s] for s in (Shape.LINEAR, Shape.STEEP, Shape.SHARE))
+        logs = self._logs
         fewest = np.maximum(publishes, _FEWEST_PUBLISHES)
         found[:, linear] = capped_linear(found[:, linear], self._caps[linear])
+        found[:, steep] = np.minimum(found[:, steep] / self._caps[steep], FURTHEST)
         first = self._per_publish.start
         for means in (self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]):
             found[:, means] /= fewest[:, means.start - first : means.stop - first]
@@ -230,7 +233,7 @@ def in_units(x: Floats) -> Floats:
         span = weight(feature.window) if feature.window and feature.is_rate else 1.0
         if feature.shape in (Shape.LOG, Shape.MEAN):
             figures[:, place] = np.expm1(value * math.log1p(feature.cap)) / span
-        elif feature.shape in (Shape.LINEAR, Shape.SHARE):
+        elif feature.shape in (Shape.LINEAR, Shape.STEEP, Shape.SHARE):
             figures[:, place] = value * feature.cap / span
     return figures
 

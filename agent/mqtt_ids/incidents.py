@@ -54,7 +54,7 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
 class Incident:
     """One open incident."""
 
-    __slots__ = ("also", "clients", "id", "last", "sign", "told", "told_at", "whole_host")
+    __slots__ = ("also", "clients", "id", "last", "names", "sign", "told", "told_at", "whole_host")
 
     def __init__(self, incident_id: str, sign: Sign) -> None:
         self.id = incident_id
@@ -63,6 +63,7 @@ class Incident:
         self.also: list[Attack] = []
         self.clients: dict[str, None] = dict.fromkeys(sign.clients[:MOST_CLIENTS])
         self.whole_host = sign.whole_host
+        self.names: set[Attack] = set()  # under which it was told so far
         self.told: tuple[object, ...] | None = None
         self.told_at = sign.time
 
@@ -216,6 +217,7 @@ class Incidents:
 
     def _alert(self, incident: Incident, state: State, now: float) -> Alert:
         incident.told = incident.essence()
+        incident.names.add(incident.sign.attack)
         incident.told_at = now
         sign = incident.sign
         clients = tuple(incident.clients)
@@ -247,7 +249,11 @@ def _cut(text: str | None) -> str | None:
 
 def _is_worth_telling(incident: Incident, now: float) -> bool:
     since = now - incident.told_at
-    if incident.told is None or since < UPDATE_EVERY or _is_over(incident, now):
+    if incident.told is None or _is_over(incident, now):
+        return False
+    if incident.sign.attack not in incident.names:  # a better name is told at once, and once
+        return True
+    if since < UPDATE_EVERY:
         return False
     going_on = incident.last > incident.told_at and since >= REFRESH_EVERY
     return incident.told != incident.essence() or (going_on and not incident.is_note)

@@ -14,7 +14,7 @@ from mqtt_ids.windows import Floats
 MOST: Final = 3
 _WINDOW_LABELS = ("_2s", "_10s", "_1m", "_10m")
 _LEAST_SHOWN = 0.0005
-_NONE_BELOW = 0.05  # of a count
+_NONE_BELOW = 0.1  # of a count
 _NO_RATE_BELOW = 0.0005  # of a mean rate, or of a share: once in half an hour is not none
 
 

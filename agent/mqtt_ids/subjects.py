@@ -20,6 +20,8 @@ _CLIENT_ZEROS = [0.0] * C.COUNT
 _HOST_ZEROS = [0.0] * H.COUNT
 _SEARCHED = 64  # how many of the longest unseen are looked at for one to evict: O(1)
 _RECENT_CREDENTIALS = 4
+_SERIES_ENDS_AFTER = 60.0  # seconds without a refused log-in
+_MOST_BEFORE = 4  # refused log-ins before the second credential that count with it
 _RHYTHM_PACE = 0.05  # how much of the mean interval each new one makes up
 _RECENT_TAKEOVERS = 8
 _AT_HOME_AFTER = 86_400.0  # seconds at one address after which that is a client's home
@@ -35,9 +37,12 @@ class HostSubject:
         "credentials",
         "gauges",
         "last",
+        "refused_at",
+        "refused_before",
         "row",
         "since",
         "tracked",
+        "welcome",
     )
 
     def __init__(self, address: str, row: int, now: float) -> None:
@@ -50,6 +55,9 @@ class HostSubject:
         self.counts: list[float] | None = None
         self.gauges = [0] * G.COUNT
         self.credentials: deque[int] | None = None
+        self.welcome = False  # somebody here was let in
+        self.refused_at = now  # the last refused log-in
+        self.refused_before = 0  # refused log-ins of a stranger with one and the same credential
 
     @property
     def connected(self) -> bool:
@@ -61,14 +69,41 @@ class HostSubject:
         self.counts = counts = _HOST_ZEROS.copy()
         return counts
 
-    def tried(self, credential: int) -> bool:
-        """Whether `credential` was among the last few refused from here; remembers it."""
+    def let_in(self) -> None:
+        """Somebody here was accepted: whoever is refused here is no stranger any more."""
+        self.welcome = True
+        self.gauges[G.TRIES] = 0
+
+    def tried(self, credential: int, now: float) -> bool:
+        """Whether `credential` was among the last few refused from here; remembers it.
+
+        A stranger who goes from one credential to the next guesses. One who comes back to an
+        earlier one is two devices, each with its own.
+        """
         if self.credentials is None:
             self.credentials = deque(maxlen=_RECENT_CREDENTIALS)
-        if credential in self.credentials:
-            return True
-        self.credentials.append(credential)
-        return False
+        recent = self.credentials
+        if now - self.refused_at > _SERIES_ENDS_AFTER:
+            self.gauges[G.TRIES] = self.refused_before = 0
+        self.refused_at = now
+        known = credential in recent
+        if known and credential != recent[-1]:
+            self.gauges[G.TRIES] = self.refused_before = 0
+        elif not self.welcome:
+            self._count_try(changed=not known and bool(recent))
+        if not known:
+            recent.append(credential)
+        return known
+
+    def _count_try(self, *, changed: bool) -> None:
+        """One more refused log-in in a row. The first credential alone is none, and no guess."""
+        tries = self.gauges[G.TRIES]
+        if tries:
+            self.gauges[G.TRIES] = tries + 1
+        elif changed and self.refused_before:
+            self.gauges[G.TRIES] = self.refused_before + 1
+        else:
+            self.refused_before = min(self.refused_before + 1, _MOST_BEFORE)
 
 
 class ClientSubject:

@@ -14,7 +14,7 @@ from mqtt_ids.topics import SETTLED_PUBLISHES, Topics
 
 SHORT_LIFE: Final = 2.0  # seconds
 EXTREME_KEEP_ALIVE: Final = 18_000  # seconds: five hours
-LONG_TOPIC: Final = 200  # characters
+LONG_NAME: Final = 200  # characters of a topic or a client id
 FIGHT: Final = 3  # take-overs by turns within FIGHT_WITHIN seconds
 FACTS_KEPT: Final = 256
 TOPICS_PER_CLIENT: Final = 8
@@ -22,6 +22,11 @@ SHARED: Final = "$share"  # $share/GROUP/FILTER: a shared subscription, MQTT 5 s
 LOGIN_CODES: Final = frozenset({4, 5, 0x86, 0x87})  # bad credential, not authorised: 3.1.1, and 5
 
 Count = Callable[..., None]
+
+
+def is_odd(name: str) -> bool:
+    """Whether no device would use this topic or client id, while a fuzzer would."""
+    return name[:1] == "$" or len(name) > LONG_NAME or "//" in name or ".." in name
 
 
 def is_wide(topic_filter: str) -> bool:
@@ -116,9 +121,11 @@ class Tally(Roster):
         counts = self._host_counts(host, event.time)
         counts[H.CONNECTS] += 1
         counts[H.EMPTY_IDS] += event.id_was_empty
+        counts[H.ODD_NAMES] += is_odd(event.client_id)
         counts[H.EXTREME] += extreme
         counts[H.NEW_IDS] += known is None
         before = None if known is None else known.connection
+        host.let_in()
         client = self.attach(connection, event.client_id, event.time)
         if client is not None:
             client.username = event.username
@@ -141,7 +148,7 @@ class Tally(Roster):
             return
         if event.code not in LOGIN_CODES:
             counts[H.REFUSED] += 1
-        elif event.credential is not None and host.tried(event.credential):
+        elif event.credential is not None and host.tried(event.credential, event.time):
             counts[H.RETRIES] += 1
             if (
                 counts[H.RETRIES] == 1
@@ -189,9 +196,9 @@ class Tally(Roster):
             owner.count += 1
         else:
             self._unusual_topic(event, client, own, counts)
-        if topic[:1] == "$" or len(topic) > LONG_TOPIC or "//" in topic or ".." in topic:
+        if topic[:1] == "$" or len(topic) > LONG_NAME or "//" in topic or ".." in topic:
             own[C.ODD_TOPICS] += 1
-            counts[H.ODD_TOPICS] += 1
+            counts[H.ODD_NAMES] += 1
             if topic.startswith(OWN_TOPICS):
                 self._note(facts.on_ids_topic(event, client.id, client.username, "publishes"))
 
@@ -275,6 +282,9 @@ class Tally(Roster):
         if new:
             own[C.NEW_TOPICS] += 1
             counts[H.NEW_TOPICS] += 1
+            if event.qos and not event.retain:
+                own[C.SPRAYED] += 1
+                counts[H.SPRAYED] += 1
         if owner is None:
             self.topics.claim(topic, client.id, client.host.address, now)
         elif not owner.defended(now):

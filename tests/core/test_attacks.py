@@ -78,6 +78,7 @@ def test_no_error_at_all_is_shared_by_nobody() -> None:
         ("malformed", named(bad=0.35, crowd=0.65, observed=STORM)),
         ("brute-force", named({"host_guesses_10m": 5.0}, guess=0.6, crowd=0.4)),
         ("brute-force", named({"host_guesses_10m": 5.0}, guess=0.3, bad=0.4, crowd=0.3)),
+        ("brute-force", named({"host_tries": 4.0}, guess=0.6, crowd=0.4)),
         ("spoofing", named(foreign=0.5, load=0.5)),
         ("takeover", named(turns=0.5, crowd=0.5, is_host=False)),
         ("enumeration", named(listen=0.6, load=0.4)),
@@ -98,13 +99,13 @@ def test_names(attack: Attack, found: Attack) -> None:
     "found",
     [
         named(),
-        named({"host_guesses_10m": 1.0}, guess=1.0),
+        named({"host_guesses_10m": 1.0, "host_tries": 2.0}, guess=1.0),
         named(load=1.0, is_host=False),
         named({"publish_rate_10s": 3.0}, load=1.0, is_host=False),
         named(crowd=1.0, is_host=False),
         named(LOUD, load=0.2, crowd=0.2),
     ],
-    ids=["nothing", "one guess", "load", "faster, yet slow", "a client's connects", "bits"],
+    ids=["nothing", "few guesses", "load", "faster, yet slow", "a client's connects", "bits"],
 )
 def test_what_fits_no_rule_is_unusual(found: Attack) -> None:
     assert found == "unusual"

@@ -186,7 +186,7 @@ def test_the_context_tells_role_age_and_normal() -> None:
 def test_in_units_undoes_the_scale() -> None:
     for role in Role:
         counts = empty(role, 1) + 3.0
-        gauges = np.full((1, WIDTHS[role][1]), 3.0, np.float32)
+        gauges = np.full((1, WIDTHS[role][1]), 2.0, np.float32)  # no more than a cap
         layout, told = Layout(role, SEES_ALL), state(role, counts, gauges=gauges)
         told.ages[:] = OLD
         x, observed = layout.vectors(told).x, layout.figures(told).observed

@@ -172,8 +172,10 @@ def test_updates_keep_their_distance() -> None:
         desk.tick(now, sign(now, attack=names[tenth % 2], score=0.1 + tenth))
     times = [alert.time for alert in desk.told]
     gaps = [later - before for before, later in itertools.pairwise(times)]
-    assert len(times) > 2
-    assert min(gaps) >= UPDATE_EVERY
+    assert [alert.attack for alert in desk.told[:2]] == ["flood", "dos"]
+    assert gaps[0] == pytest.approx(0.1), "a name that it did not have before is told at once"
+    assert len(times) > 3
+    assert min(gaps[1:]) >= UPDATE_EVERY, "and once"
 
 
 def test_a_note_is_told_once_and_is_never_active() -> None:

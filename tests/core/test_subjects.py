@@ -160,12 +160,12 @@ def test_a_tool_with_ever_new_ids_leaves_room_for_a_device_behind_its_address() 
 
 def test_a_credential_is_remembered_among_the_last_few() -> None:
     host = HostSubject(ROUTER, 0, 0.0)
-    assert [host.tried(credential) for credential in (1, 2, 1, 2, 3)] == [
+    assert [host.tried(credential, 0.0) for credential in (1, 2, 1, 2, 3)] == [
         False, False, True, True, False,
     ]  # fmt: skip
     for credential in range(100, 104):
-        assert not host.tried(credential)
-    assert not host.tried(1), "long ago"
+        assert not host.tried(credential, 0.0)
+    assert not host.tried(1, 0.0), "long ago"
 
 
 def test_a_rhythm_is_the_mean_interval_and_its_spread() -> None:

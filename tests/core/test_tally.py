@@ -57,6 +57,12 @@ def named(table: type, counts: Iterable[float] | None) -> Counts:
     return {names[place]: value for place, value in enumerate(values) if value}
 
 
+def tries_of(tally: Tally) -> int:
+    subject = tally.hosts.get(ROUTER)
+    assert subject is not None
+    return subject.gauges[Gauge.TRIES]
+
+
 def client(tally: Tally, client_id: str) -> Counts:
     subject = tally.clients.get(client_id)
     assert subject is not None
@@ -164,6 +170,49 @@ def test_refused_with_ever_new_or_unseen_credentials_are_guesses(tally: Tally, p
     assert kinds(tally) == []
 
 
+# Credentials that a stranger tries in turn, and how many log-ins in a row that makes.
+SERIES = {
+    "one and the same": ((1, 1, 1, 1), 0),
+    "another each time": ((1, 2, 3, 4), 4),
+    "the second counts those before it": ((1, 1, 2), 3),
+    "at most four of them": ((1, 1, 1, 1, 1, 1, 1, 2), 5),
+    "each tried twice": ((1, 1, 2, 2, 3, 3), 6),
+    "two devices by turns": ((1, 2, 1, 2, 1, 2), 0),
+    "two devices, then a guesser": ((1, 2, 1, 3, 4, 5), 3),
+}
+
+
+@pytest.mark.parametrize(("credentials", "tries"), SERIES.values(), ids=SERIES)
+def test_log_ins_in_a_row_of_a_stranger(
+    tally: Tally, pen: Pen, credentials: tuple[int, ...], tries: int
+) -> None:
+    for credential in credentials:
+        opened = pen.opened()
+        told(tally, opened, pen.refused(opened.connection, credential=credential))
+    assert tries_of(tally) == tries
+
+
+def test_log_ins_that_lie_far_apart_are_not_in_a_row(tally: Tally, pen: Pen) -> None:
+    for credential in (1, 2, 3):
+        opened = pen.opened()
+        told(tally, opened, pen.refused(opened.connection, credential=credential))
+        pen.wait(61.0)
+    assert tries_of(tally) == 0
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_was_let_in_is_no_stranger(tally: Tally, pen: Pen, *, first: bool) -> None:
+    if first:
+        join(tally, pen, "c")
+    for credential in (1, 2, 3):
+        opened = pen.opened()
+        told(tally, opened, pen.refused(opened.connection, credential=credential))
+    if not first:
+        assert tries_of(tally) == 3
+        join(tally, pen, "c")
+    assert tries_of(tally) == 0
+
+
 def test_published(tally: Tally, pen: Pen) -> None:
     connection = join(tally, pen, "c")
     told(
@@ -174,9 +223,25 @@ def test_published(tally: Tally, pen: Pen) -> None:
     )
     assert client(tally, "c") == {
         "PUBLISHES": 3, "BYTES": 100, "RETAINED": 1, "ACKNOWLEDGED": 2, "NEW_TOPICS": 2,
-        "REPEATS": 1,
+        "REPEATS": 1, "SPRAYED": 1,
     }  # fmt: skip
-    assert host(tally) == {"PUBLISHES": 3, "BYTES": 100, "ACKNOWLEDGED": 2, "NEW_TOPICS": 2}
+    assert host(tally) == {
+        "PUBLISHES": 3, "BYTES": 100, "ACKNOWLEDGED": 2, "NEW_TOPICS": 2, "SPRAYED": 1,
+    }  # fmt: skip
+
+
+def test_what_is_sprayed_is_acknowledged_and_live_and_on_a_new_topic(
+    tally: Tally, pen: Pen
+) -> None:
+    connection = join(tally, pen, "c")
+    told(
+        tally,
+        pen.published(connection, "new, at QoS 0"),
+        pen.published(connection, "new and retained", qos=1, retain=True),
+        pen.published(connection, "sprayed", qos=1),
+        pen.published(connection, "sprayed", qos=1),
+    )
+    assert client(tally, "c")["SPRAYED"] == 1
     assert kinds(tally) == []
 
 
@@ -184,14 +249,21 @@ def test_published(tally: Tally, pen: Pen) -> None:
 def test_published_on_an_odd_topic(tally: Tally, pen: Pen, topic: str) -> None:
     connection = join(tally, pen, "c")
     told(tally, pen.published(connection, topic))
-    assert client(tally, "c")["ODD_TOPICS"] == host(tally)["ODD_TOPICS"] == 1
+    assert client(tally, "c")["ODD_TOPICS"] == host(tally)["ODD_NAMES"] == 1
 
 
 @pytest.mark.parametrize("topic", ["a/b", "x" * 200, "a$b", "a/./b"])
 def test_published_on_a_plain_topic(tally: Tally, pen: Pen, topic: str) -> None:
     connection = join(tally, pen, "c")
     told(tally, pen.published(connection, topic))
-    assert "ODD_TOPICS" not in client(tally, "c") | host(tally)
+    assert not {"ODD_TOPICS", "ODD_NAMES"} & (client(tally, "c") | host(tally)).keys()
+
+
+@pytest.mark.parametrize(("client_id", "odd"), [("$", 1), ("a//b", 1), ("x" * 201, 1), ("cam", 0)])
+def test_connected_with_an_odd_id(tally: Tally, pen: Pen, client_id: str, odd: int) -> None:
+    _, events = pen.joined(client_id)
+    told(tally, *events)
+    assert host(tally).get("ODD_NAMES", 0) == odd
 
 
 def test_published_on_the_detectors_own_topic_is_a_fact(tally: Tally, pen: Pen) -> None:
@@ -543,6 +615,8 @@ def check(tally: Tally) -> None:
         gauge[Gauge.SILENT] += connection.silent
         assert not (connection.half_open and connection.answered)
         assert not (connection.silent and connection.spoke)
+    for each in tally.hosts:  # its tries are no connections, and are counted apart
+        wanted[each.address][Gauge.TRIES] = each.gauges[Gauge.TRIES]
     assert {subject.address: subject.gauges for subject in tally.hosts} == wanted
     for subject in tally.clients:
         if subject.connection is not None:
@@ -567,7 +641,8 @@ def test_gauges_hold_whatever_comes_and_end_at_zero(events: list[ev.AnyEvent]) -
     for number in list(tally.connections.by_number):
         told(tally, ev.Closed(time=end, connection=number, address="10.0.0.1"))
     check(tally)
-    assert all(subject.gauges == [0] * Gauge.COUNT for subject in tally.hosts)
+    held = slice(0, Gauge.TRIES)  # the others hold connections, and all of these are closed
+    assert not any(any(subject.gauges[held]) for subject in tally.hosts)
     assert not any(subject.connected for subject in tally.clients)
     tally.connections.ripen(end + 1000.0)
     check(tally)

@@ -1,0 +1,31 @@
+"""What a detector shows of its work: its clients, and each round of judging."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mqtt_ids.watch import AnyBatch
+from mqtt_ids.windows import Floats
+
+
+class ClientView(msgspec.Struct, frozen=True, kw_only=True):
+    """One client, for people. Times are on the sensor's clock, in seconds."""
+
+    client_id: str
+    address: str | None
+    username: str | None
+    connected: bool
+    since: float
+    last: float
+    verdict: str
+    score: float | None
+    learned: bool
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of judging, row by row: whom, by which score, and held against what."""
+
+    time: float
+    batch: AnyBatch
+    scores: Floats
+    thresholds: NDArray[np.float64]
