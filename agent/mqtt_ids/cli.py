@@ -18,10 +18,12 @@ from mqtt_ids import readers as read
 from mqtt_ids.agent_command import CONTEXT, reading
 from mqtt_ids.errors import ControlError, IdsError, StateError
 from mqtt_ids.policy import HandleKind
+from mqtt_ids.scan_command import scan
 from mqtt_ids.settings import Settings
 from mqtt_ids.show import show_client_list, show_incident, show_incident_list, show_status
 from mqtt_ids.store import FILE, Store
 from mqtt_ids.tables import line, safe, table
+from mqtt_ids.train_command import train
 
 DEBUG = "MQTT_IDS_DEBUG"  # set to 1: a fault shows its traceback
 USAGE = 2
@@ -52,6 +54,8 @@ def ids() -> None:
     \b
     See it work, with a home and five attacks of its own:
       mqtt-ids demo
+    What happened in a capture?
+      mqtt-ids scan night.pcap
     Ask the agent that runs (start one with mqtt-ids-agent):
       mqtt-ids status
       mqtt-ids incidents
@@ -194,6 +198,10 @@ def demo() -> int:
     from mqtt_ids.demo import demo as run_demo  # noqa: PLC0415 - loads the broker
 
     return run_demo()
+
+
+ids.add_command(scan)
+ids.add_command(train)
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:

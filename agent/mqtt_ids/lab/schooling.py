@@ -1,6 +1,5 @@
 """Trains the shipped model on the lab, from a seed: collect, train, quantise, set thresholds."""
 
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -9,25 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mqtt_ids.detector import mask_class
-from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Role
-from mqtt_ids.features import in_units
-from mqtt_ids.lab.levels import firing_levels
-from mqtt_ids.lab.samples import SUBJECTS_PER_HOME, Samples, came_back, joined, sample
-from mqtt_ids.windows import Floats
-from mqtt_ids_model import (
-    Autoencoder,
-    Card,
-    mean_std,
-    network_inputs,
-    open_scorer,
-    peaks_over_threshold,
-    reconstruction_error,
-    save_model,
-    to_int8,
-    train,
+from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES
+from mqtt_ids.lab.samples import sample
+from mqtt_ids.learning.lessons import (
+    CALM_CLASSES,
+    Course,
+    Say,
+    golden,
+    of_class,
+    score,
+    teach,
+    typical,
+    untaught,
 )
-
-Say = Callable[[str], None]
+from mqtt_ids.learning.levels import MARGIN, firing_levels
+from mqtt_ids.learning.samples import SUBJECTS_PER_SOURCE, Samples, came_back, joined
+from mqtt_ids_model import Card, mean_std, peaks_over_threshold, save_model
 
 TRAIN_HOMES: Final = range(1000, 1480)
 CALIBRATION_HOMES: Final = range(5000, 5120)
@@ -40,28 +36,22 @@ EVENTFUL: Final = 8.0  # the same for calibration
 EVENT_WEEKS: Final = 4.0  # what an eventful week counts for, being rarely calm: half of it
 KEPT, KEPT_RARE = 0.05, 0.3
 CALIBRATION_KEPT: Final = 0.25
-EPOCHS: Final = (8, 9, 9)  # of each round; after a round, what is still odd is repeated
-HARD_ROWS: Final = 40_000  # that are repeated
-HARD_TIMES: Final = 5
-TUNING_EPOCHS: Final = 4
+COURSE: Final = Course(epochs=(8, 9, 9), tuning=4, rate=1e-3, hard=40_000)
 MOST_ROWS_PER_HOME: Final = 5_000
-CORRUPTED: Final = 0.12  # of the features of a training vector
 BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
 SAY_EVERY: Final = 40  # homes
 WEEK: Final = 7 * 86_400.0
 BUDGET: Final = 0.2  # incidents per home and week and mask class
-MARGIN: Final = 1.5  # real homes differ from the lab's more than these among themselves
-
-CALM_CLASSES: Final = tuple(
-    (role, earned) for role in (Role.CLIENT, Role.HOST) for earned in (False, True)
-)
 
 
 def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
     """Make a model from the lab and write it to `folder`. The same seed gives the same model."""
     say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
     calm = collect(TRAIN_HOMES, HOURS, TRAIN_EVENTFUL, (KEPT, KEPT_RARE), workers, say)
-    net, model = teach(calm, seed, say)
+    rows = _balanced(calm, np.random.default_rng(seed))
+    say(f"training on {len(rows)} vectors of {len(NAMES)} features")
+    net = untaught(seed)
+    model = teach(net, calm, rows, COURSE, seed, say)
     say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
     kept = (CALIBRATION_KEPT, 1.0)
     other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, EVENTFUL, kept, workers, say)
@@ -84,7 +74,7 @@ def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
             "vectors": len(calm.x),
             "calibration_homes": len(CALIBRATION_HOMES),
             "calibration_home_weeks": round(weeks, 2),
-            "epochs": sum(EPOCHS),
+            "epochs": sum(COURSE.epochs),
         },
     )
 
@@ -119,63 +109,12 @@ def collect(
     return joined(parts)
 
 
-def teach(calm: Samples, seed: int, say: Say) -> tuple[Autoencoder, bytes]:
-    """The network, trained to undo corruption, and its int8 form.
-
-    What a round leaves odd is rare in these homes and legitimate all the same: it is repeated in
-    the next, until the network takes it for granted.
-    """
-    rows = _balanced(calm, np.random.default_rng(seed))
-    say(f"training on {len(rows)} vectors of {len(NAMES)} features")
-    net = Autoencoder.fresh(len(NAMES) + len(CONTEXT), len(NAMES), seed)
-
-    def progress(epoch: int, loss: float) -> None:
-        say(f"epoch {epoch}: loss {loss:.6f}")
-
-    for number, epochs in enumerate(EPOCHS):
-        lesson = rows
-        if number:
-            hard = np.argsort(_errors(net, calm))[-HARD_ROWS:]
-            lesson = np.concatenate([rows, *[hard] * HARD_TIMES])
-        x, target, seen = _lesson(calm, lesson)
-        train(
-            net, x, target, seen, epochs=epochs, seed=seed + number, batch=512,
-            corrupt=corrupt, progress=progress,
-        )  # fmt: skip
-    train(
-        net, x, target, seen, epochs=TUNING_EPOCHS, seed=seed + len(EPOCHS), batch=512,
-        rate=1e-4, corrupt=corrupt, fake_quant=True, progress=progress,
-    )  # fmt: skip
-    return net, to_int8(net, x[:: max(1, len(x) // 50_000)])
-
-
-def _lesson(calm: Samples, rows: NDArray[np.intp]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Inputs, targets and masks of these rows."""
-    seen = calm.seen[rows]
-    x = network_inputs(calm.x[rows], seen, calm.context[rows])
-    return x, np.ascontiguousarray(x[:, : len(NAMES)]), seen
-
-
-def corrupt(rng: np.random.Generator, rows: Floats, seen: np.ndarray) -> Floats:
-    """Replace some features by anything at all, so that each is learned from the others.
-
-    Half the rows stay clean. Without this the network copies its inputs and would reconstruct
-    an attack just as well.
-    """
-    width = seen.shape[1]
-    hit = (rng.random(seen.shape) < CORRUPTED) & seen.astype(bool)
-    hit &= rng.random((len(rows), 1)) < 0.5  # noqa: PLR2004 - a half
-    noise = rng.random(seen.shape, np.float32)
-    rows[:, :width] = np.where(hit, noise, rows[:, :width])
-    return rows
-
-
 def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, float]]:
     """Per mask class, the paper's mean + std and the threshold that keeps the budget."""
     scores = score(model, calm)
     thresholds = {}
     for role, earned in CALM_CLASSES:
-        mine = (calm.context[:, 0] == (role is Role.HOST)) & (calm.context[:, 2] == earned)
+        mine = of_class(calm, role, earned=earned)
         values = scores[mine]
         levels = firing_levels(calm.time[mine], values, calm.subject[mine])
         base = float(np.quantile(levels, BASE_QUANTILE))
@@ -188,49 +127,6 @@ def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, 
     return thresholds
 
 
-def score(model: bytes, samples: Samples) -> Floats:
-    """The quantised model's reconstruction error of every sample."""
-    return _scored(open_scorer(model).reconstruct, samples)
-
-
-def _errors(net: Autoencoder, samples: Samples) -> Floats:
-    """The float network's reconstruction error of every sample."""
-    return _scored(net.forward, samples)
-
-
-def _scored(reconstruct: Callable[[Floats], Floats], samples: Samples) -> Floats:
-    parts = []
-    for first in range(0, len(samples.x), 65_536):
-        some = slice(first, first + 65_536)
-        x, seen = samples.x[some], samples.seen[some]
-        out = reconstruct(network_inputs(x, seen, samples.context[some]))
-        parts.append(reconstruction_error(x, out, seen)[0])
-    return np.concatenate(parts)
-
-
-def golden(calm: Samples) -> tuple[Floats, np.ndarray, Floats]:
-    """Vectors that every load must score alike: calm, at their caps, and far beyond."""
-    rows = np.linspace(0, len(calm.x) - 1, 6).astype(int)
-    x, seen, context = calm.x[rows].copy(), calm.seen[rows], calm.context[rows]
-    x[2:4] = 1.0
-    x[4:] = 20.0
-    return x, seen, context
-
-
-def typical(calm: Samples) -> dict[str, dict[str, float]]:
-    """Per feature, what is common and what is rare in calm homes, in units."""
-    common = {}
-    for place, feature in enumerate(FEATURES):
-        if feature.learned:
-            continue
-        values = calm.x[calm.seen[:, place], place]
-        levels = np.zeros((2, len(FEATURES)), np.float32)
-        levels[:, place] = np.quantile(values, (0.5, 0.999))
-        p50, p999 = in_units(levels)[:, place]
-        common[feature.name] = {"p50": float(f"{p50:.4g}"), "p999": float(f"{p999:.4g}")}
-    return common
-
-
 def _sample(job: tuple[int, float, float, float, float]) -> Samples:
     seed, duration, eventful, keep, rare = job
     return sample(seed, family="train", duration=duration, eventful=eventful, keep=keep, rare=rare)
@@ -241,7 +137,7 @@ def _balanced(samples: Samples, rng: np.random.Generator) -> NDArray[np.intp]:
 
     Up to half of a home's share are moments after a connection, which are short and rare.
     """
-    homes = samples.subject // SUBJECTS_PER_HOME
+    homes = samples.subject // SUBJECTS_PER_SOURCE
     back = came_back(samples.x)
     chosen = []
     for home in np.unique(homes):

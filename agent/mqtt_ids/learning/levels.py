@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mqtt_ids.verdicts import AT_ONCE, ENOUGH, HALF_LIFE, MOST_PER_SCORE
 from mqtt_ids.windows import Floats
 
+MARGIN: Final = 1.5  # times a level: other homes, and other days, differ more than was seen
 GAP: Final = 120.0  # seconds of lower scores that part two clusters
 FLOOR: Final = 20.0  # clusters begin above the highest score divided by this
 _STEPS: Final = 24  # halvings of the search interval

@@ -1,0 +1,1 @@
+"""`mqtt-ids scan`: events of another day in, a story or alerts out."""

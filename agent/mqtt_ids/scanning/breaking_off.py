@@ -1,0 +1,57 @@
+"""Ctrl-C while something is read: what was read so far is still told."""
+
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
+
+from mqtt_ids.sources.files import Meter
+
+T = TypeVar("T")
+
+
+class BreakingOff(AbstractContextManager["BreakingOff"]):
+    """Within this context the first Ctrl-C ends the reading, and nothing else; a second one all.
+
+    Reading is broken off where nothing is half done: between two items of `until`, or while the
+    file makes us wait.
+    """
+
+    def __init__(self, meters: Iterable[Meter]) -> None:
+        self._meters = tuple(meters)
+        self._before: Any = None
+        self.asked = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Ctrl-C means again what it meant before."""
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
+        waiting = any(meter.waiting for meter in self._meters)
+        if self.asked or waiting:
+            self.asked = True
+            raise KeyboardInterrupt
+        self.asked = True
+        for meter in self._meters:
+            meter.enough = True
+
+    def until(self, items: Iterable[T]) -> Iterator[T]:
+        """`items`, up to the first Ctrl-C."""
+        try:
+            for item in items:
+                yield item
+                if self.asked:
+                    return
+        except KeyboardInterrupt:
+            if not self.asked:
+                raise

@@ -1,0 +1,1 @@
+"""Where events come from when nobody watches live: captures and event logs."""
