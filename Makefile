@@ -4,7 +4,7 @@
 # Both are kept current by scripts/environment.py: after an edit, just run make again.
 
 # Choices, as in: make test-wheel ARGS="tests/test_packets.py -k truncated"
-#   ARGS       more arguments for pytest
+#   ARGS       more arguments for pytest, or for the fuzzer
 #   WORKERS    pytest processes beside the main one; live tests are steadier with none
 #   PYTHON     the Python to use, PYTHON311 the one for tflite-runtime; else they are looked for
 WORKERS ?= 0
@@ -18,7 +18,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-wheel test-tflite-runtime bench lab format clean venv \
+.PHONY: help demo test check test-wheel test-tflite-runtime bench fuzz lab format clean venv \
 	venv-tflite-runtime
 
 help: ## show this
@@ -45,6 +45,9 @@ test-tflite-runtime: venv-tflite-runtime ## the demo and the model's tests, unde
 
 bench: venv ## measure speeds and sizes
 	.venv/bin/python bench/run.py
+
+fuzz: venv ## a million broken inputs; ARGS="--count N --seed N" for others
+	.venv/bin/python scripts/fuzz.py $(ARGS)
 
 lab: venv ## train the shipped model anew, from its seed
 	.venv/bin/python -m mqtt_ids.lab model/mqtt_ids_model/default

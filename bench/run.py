@@ -6,6 +6,7 @@ import sys
 import time
 from importlib.metadata import version
 
+import capture
 import detection
 import detector
 import flood
@@ -14,6 +15,7 @@ import report
 import scoring
 
 PARTS = {
+    "capture": capture.run,
     "detection": detection.run,
     "detector": detector.run,
     "score": scoring.run,
