@@ -1,7 +1,9 @@
 """Event logs: what is written is read again, exactly; what is damaged says where."""
 
+import errno
 import io
 import json
+import os
 import string
 import sys
 from collections.abc import Sequence
@@ -175,6 +177,56 @@ def test_a_log_that_failed_leaves_nothing_behind(tmp_path: Path, form: str) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+class Full(io.RawIOBase):
+    """A file on a disk that is full."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("count", [1, 50_000])  # found at the end, and on the way
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, form: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> io.BufferedWriter:
+        path.touch()
+        return io.BufferedWriter(Full(), 1 << 16)
+
+    monkeypatch.setattr(Path, "open", full)
+    written_so_far = 0
+
+    def fill() -> None:
+        nonlocal written_so_far
+        with Writer(tmp_path / form) as log:
+            for number in range(count):
+                log.write(published(float(number), f"{number * 7919:x}"))
+                written_so_far += 1
+
+    with pytest.raises(CaptureError, match=r"cannot be written \(No space left on device\)"):
+        fill()
+    assert (written_so_far == count) == (count == 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_may_have_any_name_that_a_file_may_have(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / os.fsdecode(b"\xff.parquet")
+    assert read(written(path, [published(1.0)])) == [published(1.0)]
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_lines(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x7f\x9b31m\u202e\u2028\U000e0001 é漢😀"
+    path = written(tmp_path / FORMS[0], [published(1.0, evil)])
+    assert read(path) == [published(1.0, evil)]
+    text = path.read_text()
+    assert {char for char in text if not char.isprintable()} == {"\n"}
+    assert " é漢😀" in text
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_log_without_events_is_a_log(tmp_path: Path, form: str) -> None:
     assert read(written(tmp_path / form, [])) == []
@@ -201,6 +253,10 @@ def test_a_log_that_cannot_be_written_says_so_at_once(tmp_path: Path, form: str)
             "line 3 .*before the last",
         ),
         (b'{"kind":"pinged","time":1e999,"connection":1,"address":"a"}\n', "line 3"),
+        (
+            b'{"kind":"pinged","time":1e300,"connection":1,"address":"a"}\n',
+            "line 3 .*out of range",
+        ),
         (b'"' + b"a" * (1 << 21) + b'"\n', "line 3 is damaged"),
     ],
 )

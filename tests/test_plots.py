@@ -1,5 +1,6 @@
 """The plot of a scan: drawn from few points, whatever the capture was, and harmless."""
 
+import errno
 import importlib.util
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mqtt_ids.scanning import plots
 from mqtt_ids.scanning.curves import LEAST, MOST_POINTS, MOST_SUBJECTS, Curve, Curves
 from mqtt_ids.scanning.findings import Findings
 from mqtt_ids.scanning.scan import Scan
+from mqtt_ids.scanning.teller import LAST_DATE
 from mqtt_ids.subjects import HostSubject
 from mqtt_ids.views import Judged
 from mqtt_ids.watch import Batch
@@ -93,10 +95,58 @@ def test_where_it_cannot_be_written_one_line_says_so(tmp_path: Path) -> None:
         plots.plot(tmp_path / "no" / "plot.png", Curves(), Findings(), lambda time: time, "x")
 
 
-def test_without_matplotlib_one_line_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_it_cannot_be_written_is_known_beforehand(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(IdsError, match="is a folder"):
+        plots.needed(tmp_path / "folder.png")
+    with pytest.raises(IdsError, match="cannot be written"):
+        plots.needed(tmp_path / "no" / "plot.png")
+    (tmp_path / "plot.png").write_text("the one before")
+    plots.needed(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_text() == "the one before"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_plot_that_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+
+    def half(path: Path, _data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(IdsError, match="No space left"):
+        plots.plot(tmp_path / "plot.png", Curves(), Findings(), lambda time: time, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_days_that_there_are_can_be_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    curves = Curves()
+    for time in (0.0, LAST_DATE):
+        curves.see(judged(time, {1: 2.0}))
+    plots.plot(tmp_path / "plot.svg", curves, Findings(), lambda time: time, "x")
+    assert (tmp_path / "plot.svg").exists()
+
+
+def test_a_line_is_broken_where_the_clock_was_put_back() -> None:
+    curve = Curve("client x")
+    for second in (0.0, 1.0, 2.0):
+        curve.add(second, 1.0)
+    days, ratios = plots._points(curve, lambda time: time if time < 2.0 else time - 7_200.0)
+    assert [day * 86_400.0 for day in days] == pytest.approx([0.0, 1.0, 1.0, -7_198.0])
+    assert ratios == pytest.approx([1.0, 1.0, float("nan"), 1.0], nan_ok=True)
+
+
+def test_without_matplotlib_one_line_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(IdsError, match=r"pip install 'mqtt-ids\[plot\]'"):
-        plots.needed()
+        plots.needed(tmp_path / "plot.png")
 
 
 # --- curves ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The scan: events of another day, judged by their own clock, and where they come from."""
 
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from mqtt_ids.models import open_model
 from mqtt_ids.scanning import scan as scan_module
 from mqtt_ids.scanning.breaking_off import BreakingOff
 from mqtt_ids.scanning.calm_part import HIGHEST, LOWEST
+from mqtt_ids.scanning.curves import Curves
 from mqtt_ids.scanning.findings import MOST_TOLD, NAMES_KEPT, Findings
 from mqtt_ids.scanning.scan import MOST_COUNTED, PAST_THE_END, Census, Scan
 from mqtt_ids.scanning.teller import counted, length, listed
@@ -232,6 +234,18 @@ def test_how_long_an_incident_lasted() -> None:
     assert findings.found["id-100"].last == 130.0
 
 
+def test_no_incident_lasts_longer_than_what_was_read() -> None:
+    findings = Findings()
+    for number in (100, 101, 102):
+        findings.add(alert(number))
+    findings.end = 110.0
+    findings.look(lambda key: key == "id-100", 125.0)
+    findings.add(alert(101, "update", time=126.0))
+    findings.add(alert(111, time=127.0))
+    lasted = {key: one.last for key, one in findings.found.items()}
+    assert lasted == {"id-100": 110.0, "id-101": 110.0, "id-102": 102.0, "id-111": 111.0}
+
+
 def test_an_incident_that_outlasts_the_calm_part_is_found() -> None:
     findings = Findings()
     findings.learning = True
@@ -277,6 +291,19 @@ def test_an_attack_in_the_calm_part_is_a_note_and_raises_thresholds_only_so_far(
     assert scan.findings.count == 0
     assert [one.alert.attack for one in scan.findings.in_calm.values()] == ["flood"]
     assert scan._detector.thresholds["client/new"] == shipped["client/new"] * HIGHEST
+
+
+def test_the_plot_holds_what_was_scanned_and_not_the_calm_capture(
+    model: Model, calm: list[AnyEvent]
+) -> None:
+    curves = Curves()
+    scan = Scan(model, sees=SEES_ALL, curves=curves)
+    assert list(scan.learn(calm)) == []
+    assert curves.highest(1)
+    scan.recount()
+    later = calm[-1].time + 1.0
+    list(scan.alerts([opened(later, 10_000), opened(later + 5.0, 10_001)]))
+    assert min(curve.times[0] for curve in curves.highest(50)) >= later
 
 
 def test_a_calm_part_that_is_too_short_is_refused(model: Model, calm: list[AnyEvent]) -> None:
@@ -387,6 +414,40 @@ def test_no_capture_is_refused_before_anything_is_read(tmp_path: Path) -> None:
         open_events(str(tmp_path))
 
 
+def test_a_pipe_among_several_is_refused_and_not_waited_for(
+    tmp_path: Path, calm: list[AnyEvent]
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    night = capture(tmp_path / "night.pcap", calm[:10])
+    with pytest.raises(CaptureError, match="fifo: is a pipe, and must be the only capture"):
+        open_series([night, str(tmp_path / "fifo")])
+
+
+@pytest.mark.parametrize("name", ["a.pcap", "a.jsonl"])
+def test_an_empty_file_among_several_is_no_reason_to_read_none(
+    tmp_path: Path, calm: list[AnyEvent], name: str
+) -> None:
+    night = (log if name == "a.jsonl" else capture)(tmp_path / name, calm[:200])
+    (tmp_path / "night.pcap7").touch()
+    source = open_series([str(tmp_path / "night.pcap7"), night])
+    assert len(list(source.events)) == 200
+    (fault,) = source.faults()
+    assert "night.pcap7: empty" in fault
+    with pytest.raises(CaptureError, match=r"night\.pcap7: empty"):
+        list(open_series([str(tmp_path / "night.pcap7")] * 2).events)
+
+
+def test_a_file_that_is_gone_when_its_turn_comes_is_a_fault(
+    tmp_path: Path, calm: list[AnyEvent]
+) -> None:
+    one = log(tmp_path / "a.jsonl", [e for e in calm if e.time < 60.0])
+    two = capture(tmp_path / "b.pcap", [e for e in calm if 60.0 <= e.time < 90.0])
+    source = open_series([one, two])
+    Path(two).unlink()
+    assert list(source.events)
+    assert source.faults() == [f"{two}: cannot be read (No such file or directory)"]
+
+
 # --- Ctrl-C ------------------------------------------------------------------------------------
 
 
@@ -398,6 +459,14 @@ def test_the_first_ctrl_c_ends_the_reading_between_two_items() -> None:
             if item == 3:
                 signal.raise_signal(signal.SIGINT)
     assert (seen, breaking.asked, meter.enough) == ([0, 1, 2, 3], True, True)
+
+
+def test_sigterm_does_the_same_and_is_told_by_the_exit_code() -> None:
+    with BreakingOff([Meter()]) as breaking:
+        for _ in breaking.until(range(3)):
+            signal.raise_signal(signal.SIGTERM)
+    assert (breaking.asked, breaking.code) == (True, 143)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_the_second_ctrl_c_ends_all() -> None:

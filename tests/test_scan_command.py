@@ -363,14 +363,17 @@ def frames_until(home: Night, time: float) -> list[tuple[float, int, int, bytes]
         return [frame for frame in frames(file, "night") if frame[0] < MONDAY + time]
 
 
-def test_ctrl_c_tells_the_story_so_far(home: Night, live: list[Live], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_tells_the_story_so_far(
+    home: Night, live: list[Live], tmp_path: Path, number: signal.Signals
+) -> None:
     path = tmp_path / "live.jsonl"
     live.append(Live("--events", str(path)))
     data = Path(home.night).read_bytes()
     live[0].write(data[:-1_000])
     assert " flood by " in live[0].line()
     wait_until_it_waits(live[0])
-    live[0].process.send_signal(signal.SIGINT)
+    live[0].process.send_signal(number)
     code, out, err = live[0].rest()
     assert (code, err) == (1, "")
     assert out.splitlines()[-1] == "1 incident found."

@@ -1,4 +1,4 @@
-"""Ctrl-C while something is read: what was read so far is still told."""
+"""Ctrl-C or SIGTERM while something is read: what was read so far is still told."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -15,16 +15,18 @@ class BreakingOff(AbstractContextManager["BreakingOff"]):
     """Within this context the first Ctrl-C ends the reading, and nothing else; a second one all.
 
     Reading is broken off where nothing is half done: between two items of `until`, or while the
-    file makes us wait.
+    file makes us wait. SIGTERM does the same. `code` is the exit code that shells expect then.
     """
 
     def __init__(self, meters: Iterable[Meter]) -> None:
         self._meters = tuple(meters)
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
         self.asked = False
+        self.code = 128 + signal.SIGINT
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._interrupted)
         return self
 
     def __exit__(
@@ -34,9 +36,11 @@ class BreakingOff(AbstractContextManager["BreakingOff"]):
         traceback: TracebackType | None,
     ) -> None:
         """Ctrl-C means again what it meant before."""
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
-    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
+    def _interrupted(self, number: int, _frame: FrameType | None) -> None:
+        self.code = 128 + number
         waiting = any(meter.waiting for meter in self._meters)
         if self.asked or waiting:
             self.asked = True

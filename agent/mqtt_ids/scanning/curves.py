@@ -66,6 +66,10 @@ class Curves:
         if len(self._curves) > 2 * MOST_SUBJECTS:
             self._curves = {curve.name: curve for curve in self.highest(MOST_SUBJECTS)}
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._curves = {}
+
     def highest(self, most: int) -> Sequence[Curve]:
         """The subjects with the highest scores, the highest first."""
         return sorted(self._curves.values(), key=lambda curve: -curve.top)[:most]

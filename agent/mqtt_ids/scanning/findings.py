@@ -1,5 +1,6 @@
 """What a scan has found: its incidents and notes, of which only so many are told one by one."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -27,13 +28,11 @@ class Found:
         self.last = alert.time
         self.counts = False
 
-    def update(self, alert: Alert) -> None:
-        """Take in a further alert of it."""
+    def update(self, alert: Alert, end: float = math.inf) -> None:
+        """Take in a further alert of it. No sign comes after the `end` of what was read."""
         self.alert = alert
-        if alert.state == "closed":
-            self.last = max(self.alert.first_seen, alert.time - CALM_AFTER)
-        else:
-            self.last = alert.time
+        last = alert.time - CALM_AFTER if alert.state == "closed" else alert.time
+        self.last = max(alert.first_seen, min(last, end))
 
 
 class Noted:
@@ -83,7 +82,7 @@ class Findings:
         known = self._open.get(alert.id)
         if known is None:
             known = self._open[alert.id] = Found(alert)
-        known.update(alert)
+        known.update(alert, math.inf if self.end is None else self.end)
         self._file(known)
         if alert.state == "closed":
             del self._open[alert.id]
@@ -113,7 +112,7 @@ class Findings:
         """See at a tick which of the open incidents go on."""
         for key, one in self._open.items():
             if goes_on(key):
-                one.last = now
+                one.last = now if self.end is None else min(now, self.end)
                 self._file(one)
 
     def goes_on(self, one: Found) -> bool:

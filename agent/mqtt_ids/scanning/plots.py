@@ -16,6 +16,7 @@ from mqtt_ids.errors import IdsError
 from mqtt_ids.names import short
 from mqtt_ids.scanning.curves import Curve, Curves
 from mqtt_ids.scanning.findings import Findings
+from mqtt_ids.scanning.teller import LAST_DATE
 from mqtt_ids.tables import safe
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ _COLOURS: Final = {"critical": "#7f0000", "high": "#d62728", "medium": "#a86400"
 Wall = Callable[[float], float]
 
 
-def needed() -> None:
-    """Raises IdsError where there is no matplotlib."""
+def needed(path: Path) -> None:
+    """Raises IdsError where there is no matplotlib, or no way to write `path`."""
     if importlib.util.find_spec("matplotlib") is None:
         raise IdsError("a plot needs matplotlib; install it with: pip install 'mqtt-ids[plot]'")
+    if path.is_dir():
+        raise IdsError(f"{path}: is a folder; name a file in it")
+    _write(path, None)
 
 
 def plot(path: Path, curves: Curves, findings: Findings, wall: Wall, title: str) -> None:
@@ -55,10 +59,19 @@ def plot(path: Path, curves: Curves, findings: Findings, wall: Wall, title: str)
         figure = _figure(curves, findings, wall, title)
         image = io.BytesIO()
         figure.savefig(image, format=path.suffix[1:], dpi=_DPI)
+    _write(path, image.getvalue())
+
+
+def _write(path: Path, image: bytes | None) -> None:
+    """Write a file whole or not at all; None tries whether that could be done."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(image.getvalue())
-        part.replace(path)
+        try:
+            part.write_bytes(image or b"")
+            if image is not None:
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise IdsError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -94,12 +107,12 @@ def _points(curve: Curve, wall: Wall) -> tuple[list[float], list[float]]:
     """Days and ratios; the line is broken where its subject was not judged for long."""
     longest = max(BREAK, 4.0 * curve.step)
     days, ratios = list[float](), list[float]()
-    before = curve.times[0]
-    for time, ratio in zip(curve.times, curve.ratios, strict=True):
-        if time - before > longest:
-            days.append(_day(wall(before)))
+    before = wall(curve.times[0])
+    for time, ratio in zip(map(wall, curve.times), curve.ratios, strict=True):
+        if abs(time - before) > longest:  # the clock may have been put back
+            days.append(_day(before))
             ratios.append(math.nan)
-        days.append(_day(wall(time)))
+        days.append(_day(time))
         ratios.append(ratio)
         before = time
     return days, ratios
@@ -108,6 +121,8 @@ def _points(curve: Curve, wall: Wall) -> tuple[list[float], list[float]]:
 def _shade(axes: "Axes", findings: Findings, wall: Wall) -> None:
     """Shade and name the gravest incidents; the names stand above all lines."""
     left, right = axes.get_xlim()
+    right = min(right, _day(LAST_DATE))  # matplotlib knows no date beyond
+    axes.set_xlim(left, right)
     bottom, top = axes.get_ylim()
     shown = sorted(findings.gravest()[:INCIDENTS], key=lambda one: one.alert.first_seen)
     rows = min(len(shown), ROWS)

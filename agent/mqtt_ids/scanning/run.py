@@ -22,18 +22,20 @@ from mqtt_ids.scanning import plots
 from mqtt_ids.scanning.breaking_off import BreakingOff
 from mqtt_ids.scanning.curves import Curves
 from mqtt_ids.scanning.findings import NOTE
+from mqtt_ids.scanning.keeping import Keeping
 from mqtt_ids.scanning.scan import Scan
 from mqtt_ids.scanning.story import Story
-from mqtt_ids.scanning.teller import Teller
+from mqtt_ids.scanning.teller import Teller, dated, is_terminal, writing_out
 from mqtt_ids.sources.event_log import Writer
 from mqtt_ids.sources.files import STDIN, Meter
+from mqtt_ids.sources.plain import plain
 from mqtt_ids.sources.series import Series, open_series
 from mqtt_ids.sources.source import Source
 from mqtt_ids.tables import safe
 
 SENSOR: Final = "capture"
 FOUND: Final = 1  # exit code: an incident above info
-INTERRUPTED: Final = 130  # exit code: not all of a file was read
+UNWRITTEN: Final = 2  # exit code: a file that was asked for is not there
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,7 @@ class Scanning:
         if STDIN in choices.learn_from:
             raise IdsError("--learn-from needs a file; standard input can only be scanned")
         if choices.plot is not None:
-            plots.needed()
+            plots.needed(choices.plot)
         model = open_model(choices.model)
         self._choices = choices
         self._source = self._opened(choices.captures)
@@ -71,12 +73,13 @@ class Scanning:
             self._meters.append(calm.meter)
             self._joined = Series([calm, self._source], seamless=True)
         whole = self._source if self._joined is None else self._joined
-        self._wall = whole.wall
+        self._whole = whole
         self._curves = None if choices.plot is None else Curves()
         self._scan = Scan(model, sees=whole.sees, threshold=choices.threshold, curves=self._curves)
         self._story = Story(Teller(), self._scan, self._source, self._wall)
         self._breaking = BreakingOff(self._meters)
-        self._log: Writer | None = None
+        self._log: Keeping | None = None
+        self._complaints: list[str] = []
 
     def _opened(self, paths: tuple[str, ...]) -> Source:
         choices = self._choices
@@ -86,26 +89,27 @@ class Scanning:
         """Scan, and tell what was found; the exit code.
 
         Raises IdsError where not even the first event can be read, where the calm part is too
-        short, and where a file cannot be written.
+        short, and where the plot or standard output cannot be written.
         """
         choices = self._choices
         with ExitStack() as stack:
             stack.enter_context(self._breaking)
             if choices.events is not None:
-                log = Writer(choices.events, sees=self._source.sees, wall=self._wall)
-                self._log = stack.enter_context(log)
+                log = Writer(choices.events, sees=self._source.sees, wall=self._whole.wall)
+                self._log = stack.enter_context(Keeping(log, self._complain))
             stack.enter_context(self._progress())
             for alert in self._alerts():
                 self._tell(alert)
-        for fault in self._source.faults():
-            click.echo(f"mqtt-ids: {safe(fault)}", err=True)
+        self._tell_faults()
         if not choices.as_json:
             self._story.tell()
         if choices.plot is not None and self._curves is not None:
             title, found = self._source.name, self._scan.findings
             plots.plot(choices.plot, self._curves, found, self._wall, title)
+        if self._log is not None and self._log.failed:
+            return UNWRITTEN
         if self._breaking.asked and not self._is_live:
-            return INTERRUPTED
+            return self._breaking.code
         return FOUND if self._scan.findings.count else 0
 
     @property
@@ -132,20 +136,41 @@ class Scanning:
     def _kept(self, events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
         """The events to scan: up to Ctrl-C, and written down where that was asked for."""
         until = self._breaking.until(events)
-        return until if self._log is None else _written(until, self._log)
+        return until if self._log is None else self._log.through(until)
+
+    def _wall(self, time: float) -> float:
+        """The wall time of an event's time, as far as dates go."""
+        return dated(self._whole.wall(time))
+
+    def _complain(self, why: str) -> None:
+        """Say that something failed; where a bar is drawn, after that."""
+        if self._is_live:
+            click.echo(f"mqtt-ids: {safe(why)}", err=True)
+        else:
+            self._complaints.append(why)
+
+    def _tell_faults(self) -> None:
+        """What was not read or written to its end. That nothing was seen would not show in JSON."""
+        source = self._source
+        faults = [*source.faults(), *self._complaints]
+        if self._choices.as_json and not self._scan.census.events:
+            faults.append("; ".join([f"{source.name}: no MQTT was seen", *source.notes()]))
+        for fault in faults:
+            click.echo(f"mqtt-ids: {safe(fault)}", err=True)
 
     def _tell(self, alert: Alert) -> None:
         """Tell of an alert at once, where somebody waits for that."""
         if self._choices.as_json:
             named = msgspec.structs.replace(alert, sensor=SENSOR)
-            click.echo(encode(named, self._wall(alert.time) - alert.time))
+            with writing_out():
+                click.echo(plain(encode(named, self._wall(alert.time) - alert.time)))
         elif self._is_live and alert.state == "open" and alert.severity != NOTE:
             self._story.opening(alert)
 
     def _progress(self) -> AbstractContextManager[object]:
         """How far it is, on a terminal that nothing else is written to."""
-        told_here = self._choices.as_json and sys.stdout.isatty()
-        if self._is_live or told_here or not sys.stderr.isatty():
+        told_here = self._choices.as_json and is_terminal(sys.stdout)
+        if self._is_live or told_here or not is_terminal(sys.stderr):
             return nullcontext()
         return Bar(self._source.name, self._meters)
 
@@ -195,9 +220,3 @@ class _Parted:
                 self.rest = chain((event,), self._events)
                 return
             yield event
-
-
-def _written(events: Iterable[AnyEvent], log: Writer) -> Iterator[AnyEvent]:
-    for event in events:
-        log.write(event)
-        yield event

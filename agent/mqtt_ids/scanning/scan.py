@@ -129,6 +129,8 @@ class Scan:
         """What is counted is counted anew: another capture than the calm one begins."""
         self.census = Census()
         self.judgements = self.odd = 0
+        if self._curves is not None:
+            self._curves.clear()
 
     def end(self) -> Iterator[Alert]:
         """Let the clock run on past the last event; what it brings.
@@ -165,9 +167,12 @@ class Scan:
         return next((pace for least, pace in PACES if quiet >= least), TICK)
 
     def _judged(self, judged: Judged) -> None:
-        self.judgements += len(judged.scores)
-        self.odd += int((judged.scores > judged.thresholds).sum())
         if self._calm is not None:
             self._calm.see(judged)
+        first = self.census.first
+        if first is None or judged.time < first:  # a last round of the calm capture
+            return
+        self.judgements += len(judged.scores)
+        self.odd += int((judged.scores > judged.thresholds).sum())
         if self._curves is not None:
             self._curves.see(judged)

@@ -13,7 +13,7 @@ from mqtt_ids.alerts import Alert, Attack
 from mqtt_ids.names import short
 from mqtt_ids.scanning.findings import NAMES_KEPT, Findings, Found, Noted
 from mqtt_ids.scanning.scan import Scan
-from mqtt_ids.scanning.teller import Teller, counted, length, listed
+from mqtt_ids.scanning.teller import Teller, counted, dated, length, listed
 from mqtt_ids.sources.source import Source
 
 TOLD: Final = 30  # incidents in full, the gravest; the others are counted
@@ -73,7 +73,8 @@ class Story:
             span = (self._wall(census.first), self._wall(census.last))
         if span is not None:
             first, last = map(self._shown, span)
-            line(f"{first} to {last} {_local(span[1]):%Z} ({length(span[1] - span[0])})")
+            lasted, put_back = self._lasted(span)
+            line(f"{first} to {last} {_local(span[1]):%Z} ({length(lasted)}){put_back}")
         what = _packets(source.packets) or counted(census.events, "event")
         where = counted(census.addresses, "address", "addresses")
         line(f"{what}; {counted(census.clients, 'client')} at {where}")
@@ -84,6 +85,12 @@ class Story:
         if self._scan.lesson:
             lesson = self._scan.lesson
             line(f"learned from {length(lesson.length)} of calm: {lesson.in_words()}")
+
+    def _lasted(self, span: tuple[float, float]) -> tuple[float, str]:
+        """How long the span was in seconds; the clock may have been put back on the way."""
+        shown, census = span[1] - span[0], self._scan.census
+        passed = 0.0 if census.first is None or census.last is None else census.last - census.first
+        return (shown, "") if passed < shown + 1.0 else (passed, "; the clock was put back")
 
     def _incident(self, one: Found) -> None:
         alert, line = one.alert, self._teller.line
@@ -144,7 +151,7 @@ class Story:
 
 
 def _local(wall: float) -> dt.datetime:
-    return dt.datetime.fromtimestamp(wall, tz=dt.UTC).astimezone()
+    return dt.datetime.fromtimestamp(dated(wall), tz=dt.UTC).astimezone()
 
 
 def who(alert: Alert) -> str:

@@ -10,7 +10,7 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol
@@ -29,11 +29,13 @@ from mqtt_ids.events import (
     Unsubscribed,
 )
 from mqtt_ids.names import bounded
+from mqtt_ids.sources.plain import plain
 
 SCHEMA: Final = "mqtt-ids/events/1"
 TABLE: Final = ".parquet"
 LONGEST_LINE: Final = 1 << 20  # bytes; the longest SUBSCRIBE that a sensor decodes fits
 CREDENTIALS_KEPT: Final = 65_536  # an attacker may try any number
+FARTHEST: Final = 2.0**53  # seconds from 0; beyond, a float cannot count them
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,15 +67,15 @@ class Form(Protocol):
         """Add an event."""
 
     def close(self) -> None:
-        """All events are written."""
+        """All events are written. The file is closed even where that raises."""
 
 
 class Writer(AbstractContextManager["Writer"]):
     """Writes a log; the file bears its name once the context is left without an error.
 
     The ending says in which form: `.jsonl` or `.parquet`. `wall` gives the wall time of an event's
-    time. Raises CaptureError where the file cannot be written, or the form not without an extra
-    package.
+    time. Raises CaptureError where the file cannot be written, which leaves nothing behind, or the
+    form not without an extra package.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Writer(AbstractContextManager["Writer"]):
         self._wall = wall
         self._numbers = _Numbers()
         self._form: Form | None = None
+        self._given_up = False
         if path.suffix == TABLE:
             from mqtt_ids.sources.event_table import pyarrow  # noqa: PLC0415 - an extra
 
@@ -103,6 +106,7 @@ class Writer(AbstractContextManager["Writer"]):
                 self._form = self._begun(event.time)
             self._form.write(_tidy(event, self._numbers))
         except OSError as error:
+            self._discard()
             raise self._unwritable(error) from None
 
     def _begun(self, time: float) -> Form:
@@ -122,17 +126,26 @@ class Writer(AbstractContextManager["Writer"]):
         traceback: TracebackType | None,
     ) -> None:
         """Give the file its name, or remove it after an error."""
+        if kind is not None or self._given_up:
+            self._discard()
+            return
         try:
             if self._form is None:
                 self._form = self._begun(0.0)
             self._form.close()
-            if kind is None:
-                self._part.replace(self._path)
-            else:
-                self._part.unlink(missing_ok=True)
+            self._part.replace(self._path)
         except OSError as error:
-            if kind is None:
-                raise self._unwritable(error) from None
+            self._discard()
+            raise self._unwritable(error) from None
+
+    def _discard(self) -> None:
+        """Nothing is left of what was written; what fails here has failed before."""
+        form, self._form, self._given_up = self._form, None, True
+        with suppress(OSError, ValueError):  # pyarrow's errors are ValueErrors
+            if form is not None:
+                form.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
     def _unwritable(self, error: OSError) -> CaptureError:
         return CaptureError(f"{self._path}: cannot be written ({error.strerror or error})")
@@ -148,7 +161,7 @@ class _Lines:
 
     def write(self, event: AnyEvent) -> None:
         """Add an event."""
-        self._file.write(self._encoder.encode(event) + b"\n")
+        self._file.write(plain(self._encoder.encode(event)) + b"\n")
 
     def close(self) -> None:
         """All events are written."""
@@ -220,7 +233,7 @@ def checked(header: Header) -> Header:
 
 def _events(stream: io.BufferedIOBase, name: str) -> Iterator[AnyEvent]:
     decode = msgspec.json.Decoder(AnyEvent).decode
-    number, before = 1, float("-inf")
+    number, before = 1, -FARTHEST
     while line := stream.readline(LONGEST_LINE):
         number += 1
         try:
@@ -228,10 +241,15 @@ def _events(stream: io.BufferedIOBase, name: str) -> Iterator[AnyEvent]:
         except (msgspec.DecodeError, ValueError) as error:
             why = "cut off" if not line.endswith(b"\n") else _short(error)
             raise CaptureError(f"{name}: line {number} is damaged ({why})") from None
-        if not before <= event.time < float("inf"):
-            raise CaptureError(f"{name}: line {number} is damaged (its time is before the last)")
+        if not before <= event.time <= FARTHEST:
+            raise CaptureError(f"{name}: line {number} is damaged ({misplaced(event.time)})")
         before = event.time
         yield event
+
+
+def misplaced(time: float) -> str:
+    """What is wrong with a time that is not between the last one and the farthest."""
+    return "its time is before the last" if abs(time) <= FARTHEST else "its time is out of range"
 
 
 def _short(error: Exception) -> str:

@@ -5,6 +5,7 @@ null in its row. The code of a DISCONNECT is in `reason_code`, the words of a ma
 `reason`.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -13,7 +14,7 @@ import msgspec
 
 from mqtt_ids.errors import CaptureError
 from mqtt_ids.events import AnyEvent, Disconnected
-from mqtt_ids.sources.event_log import Header, checked
+from mqtt_ids.sources.event_log import FARTHEST, Header, checked, misplaced
 
 ROWS: Final = 8_192  # held before they are written, and read at a time
 _HEADER: Final = b"mqtt-ids"  # the key of our header in the file's metadata
@@ -60,7 +61,8 @@ class Table:
     def __init__(self, path: Path, header: Header) -> None:
         self._arrow, parquet = pyarrow()
         self._schema = _schema(self._arrow).with_metadata({_HEADER: msgspec.json.encode(header)})
-        self._file = parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._stream = path.open("wb")  # not by its name, which may be no UTF-8
+        self._file = parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
     def write(self, event: AnyEvent) -> None:
@@ -73,9 +75,12 @@ class Table:
             self._flush()
 
     def close(self) -> None:
-        """All events are written."""
-        self._flush()
-        self._file.close()
+        """All events are written. The file is closed even where that raises."""
+        with self._stream as stream:
+            self._flush()
+            self._file.close()
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def _flush(self) -> None:
         if self._rows:
@@ -92,7 +97,7 @@ def read_table(path: Path, name: str) -> tuple[Header, Iterator[AnyEvent]]:
     """
     arrow, parquet = pyarrow()
     try:
-        file = parquet.ParquetFile(path)
+        file = parquet.ParquetFile(path.open("rb"))  # not by its name, which may be no UTF-8
         header = msgspec.json.decode((file.metadata.metadata or {})[_HEADER], type=Header)
         if not file.schema_arrow.equals(_schema(arrow)):
             raise ValueError("other columns")  # noqa: TRY301 - one way out
@@ -104,15 +109,15 @@ def read_table(path: Path, name: str) -> tuple[Header, Iterator[AnyEvent]]:
 
 
 def _events(file: Any, name: str, fault: type[Exception]) -> Iterator[AnyEvent]:  # noqa: ANN401 - pyarrow has no types
-    number, before = 0, float("-inf")
+    number, before = 0, -FARTHEST
     try:
         for batch in file.iter_batches(batch_size=ROWS):
             columns = batch.to_pydict()
             for place, kind in enumerate(columns["kind"]):
                 number += 1
                 event = _event(kind, columns, place)
-                if not before <= event.time < float("inf"):
-                    raise ValueError("its time is before the last")  # noqa: TRY301 - one way out
+                if not before <= event.time <= FARTHEST:
+                    raise ValueError(misplaced(event.time))  # noqa: TRY301 - one way out
                 before = event.time
                 yield event
     except (fault, OSError, ValueError) as error:  # msgspec's errors are ValueErrors

@@ -17,9 +17,9 @@ Kind = Literal["capture", "lines", "table"]
 class Meter:
     """How far the reading has come, in bytes; `size` is None where no one can know.
 
-    `is_live` says that it comes through a pipe. `waiting` is true while a read may block: nothing
-    is half done then, and it may be broken off. Once `enough` is set the next read is refused with
-    KeyboardInterrupt.
+    `is_live` says that it comes as it is made, through a pipe. `waiting` is true while a read may
+    block: nothing is half done then, and it may be broken off. Once `enough` is set the next read
+    is refused with KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,11 @@ class SourceFile:
         self.meter = meter
         self._stream: io.BufferedReader | None = None
         found = self._look()
+        self.size = found.st_size
         self.is_regular = stat.S_ISREG(found.st_mode) and path != STDIN
         if not self.is_regular:
             meter.size = None
-            meter.is_live = True
+            meter.is_live = not stat.S_ISREG(found.st_mode)  # `< night.pcap` is there already
             self._stream = self._opened()
             self.kind = _kind(self._stream)
             return

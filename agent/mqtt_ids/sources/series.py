@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -46,9 +47,14 @@ def _begins(path: str) -> float:
     """The time of what comes first in a file; one in which there is nothing is the last."""
     from mqtt_ids.sensors.capture.files import frames  # noqa: PLC0415 - loads dpkt
 
+    pipe = CaptureError(f"{path}: is a pipe, and must be the only capture")
+    if Path(path).is_fifo():  # to open it would wait for somebody to write
+        raise pipe
     file = SourceFile(path, Meter())
     if not file.is_regular:
-        raise CaptureError(f"{path}: is a pipe, and must be the only capture")
+        raise pipe
+    if not file.size:  # what tcpdump has begun and not yet written to
+        return math.inf
     if file.kind != "capture":
         return next((event.time for event in Logged(file).events), math.inf)
     with file.open() as stream:
@@ -69,6 +75,7 @@ class Series:
         self._last: float | None = None
         self._top = 0  # the highest number of a connection so far
         self._open: dict[int, AnyEvent] = {}
+        self._faults: list[str] = []
 
     @property
     def name(self) -> str:
@@ -110,7 +117,7 @@ class Series:
         replace, base, shift = msgspec.structs.replace, self._top, 0.0
         source = self._sources[number]
         begun = False
-        for event in source.events:
+        for event in self._readable(source):
             if not begun:
                 begun = True
                 yield from self._closings()
@@ -119,6 +126,15 @@ class Series:
             self._last = moved.time
             self._track(moved)
             yield moved
+
+    def _readable(self, source: Source) -> Iterator[AnyEvent]:
+        """The events of `source`, none where it cannot be read any more and others could be."""
+        try:
+            yield from source.events
+        except CaptureError as error:
+            if self._seamless or self._last is None:
+                raise
+            self._faults.append(str(error))
 
     def _begin(self, source: Source, time: float) -> float:
         """By how many seconds the events of `source`, which begins at `time`, are moved."""
@@ -167,7 +183,7 @@ class Series:
 
     def faults(self) -> list[str]:
         """Which files could not be read to their end, so far, in one line each."""
-        return [fault for source in self._sources for fault in source.faults()]
+        return [fault for source in self._sources for fault in source.faults()] + self._faults
 
     def notes(self) -> list[str]:
         """What else was not read, so far, in one line each."""

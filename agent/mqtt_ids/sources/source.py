@@ -148,13 +148,14 @@ class Captured:
         if self.frames and not figures.connections:
             notes.append(f"no connection to {self._where} was seen; --port chooses another port")
         if figures.encrypted:
-            notes.append(f"{figures.encrypted:,} encrypted connections were not read")
+            notes.append(f"{_many(figures.encrypted, 'encrypted connection')} not read")
         if figures.gaps:
-            notes.append(f"{figures.gaps:,} gaps: not all that was said is in the capture")
+            gaps = f"{figures.gaps:,} gap{'' if figures.gaps == 1 else 's'}"
+            notes.append(f"{gaps}: not all that was said is in the capture")
         if figures.unreadable:
             kinds = ", ".join(map(str, sorted(figures.unreadable)))
-            count = figures.unreadable.total()
-            notes.append(f"{count:,} frames of an unknown link type ({kinds}) were not read")
+            many = _many(figures.unreadable.total(), "frame", f" of an unknown link type ({kinds})")
+            notes.append(f"{many} not read")
         return notes
 
 
@@ -209,6 +210,10 @@ class Logged:
 
 def _names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _many(count: int, noun: str, more: str = "") -> str:
+    return f"1 {noun}{more} was" if count == 1 else f"{count:,} {noun}s{more} were"
 
 
 def _ports(ports: frozenset[int]) -> str:
