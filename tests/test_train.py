@@ -12,9 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from mqtt_ids import training, training_data
 from mqtt_ids.detector import Detector
-from mqtt_ids.drill import FORMS, drill
 from mqtt_ids.errors import TrainingError
 from mqtt_ids.events import SEES_ALL, AnyEvent, Connected, Opened, Published, Sees
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES
@@ -24,9 +22,12 @@ from mqtt_ids.lab.samples import sample
 from mqtt_ids.learning.lessons import errors
 from mqtt_ids.learning.samples import without_normal
 from mqtt_ids.models import DEFAULT, open_model
-from mqtt_ids.rehearsal import rehearsal
 from mqtt_ids.sources.event_log import Writer
-from mqtt_ids.training_data import Gatherer, Material
+from mqtt_ids.training import material as training_material
+from mqtt_ids.training import retraining
+from mqtt_ids.training.drill import FORMS, drill
+from mqtt_ids.training.material import Gatherer, Material
+from mqtt_ids.training.rehearsal import rehearsal
 from mqtt_ids_model import Model, load_model
 
 SEED = 90_107  # of a home that neither the shipped model nor the evaluation has met
@@ -69,17 +70,17 @@ def material() -> Material:
 def rehearsed_once() -> Iterator[None]:
     """The lab's homes take seconds to play, and are the same each time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "rehearsal", functools.cache(rehearsal))
+        patch.setattr(retraining, "rehearsal", functools.cache(rehearsal))
         yield
 
 
 @pytest.fixture(scope="module")
-def trained(shipped: Model, material: Material) -> training.Trained:
-    return training.retrain(shipped, material, fresh=False, seed=1, say=quiet)
+def trained(shipped: Model, material: Material) -> retraining.Trained:
+    return retraining.retrain(shipped, material, fresh=False, seed=1, say=quiet)
 
 
-def model_of(trained: training.Trained, folder: Path) -> Model:
-    training.save(folder, trained, [])
+def model_of(trained: retraining.Trained, folder: Path) -> Model:
+    retraining.save(folder, trained, [])
     return load_model(folder, NAMES, CONTEXT)
 
 
@@ -99,7 +100,7 @@ def test_the_last_quarter_of_the_time_is_held_out(material: Material) -> None:
 def test_however_many_vectors_there_are_a_bounded_number_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_data, "MOST_ROWS", 400)
+    monkeypatch.setattr(training_material, "MOST_ROWS", 400)
     kept = gathered(life(0.25)).material()
     rows = len(kept.learned) + len(kept.held_out)
     assert 100 < rows <= 400
@@ -141,33 +142,33 @@ def test_no_events_at_all_are_refused() -> None:
 
 def test_too_little_is_refused_with_what_there_is_and_what_is_needed(material: Material) -> None:
     with pytest.raises(TrainingError, match=r"too little .*: 1\.5 h .*at least 3\.0 h and 3000"):
-        training.check(material, anyway=True)
+        retraining.check(material, anyway=True)
 
 
 def test_what_is_no_calm_is_refused_unless_one_insists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "NEEDED", 600.0)
-    monkeypatch.setattr(training, "NEEDED_VECTORS", 100)
+    monkeypatch.setattr(retraining, "NEEDED", 600.0)
+    monkeypatch.setattr(retraining, "NEEDED_VECTORS", 100)
     attacked = gathered(life(0.25, flood_at=600.0)).material()
     with pytest.raises(TrainingError, match=r"this is not calm: flood by .* after 0\.2 h"):
-        training.check(attacked, anyway=False)
-    training.check(attacked, anyway=True)
+        retraining.check(attacked, anyway=False)
+    retraining.check(attacked, anyway=True)
 
 
 def test_the_drill_tells_a_model_that_finds_from_one_that_does_not(shipped: Model) -> None:
     found = drill(shipped)
     assert len(found) == len(FORMS)
-    training.check_drill(found)
+    retraining.check_drill(found)
     blind = {name: dict.fromkeys(values, 1e6) for name, values in shipped.card.thresholds.items()}
     card = msgspec.structs.replace(shipped.card, thresholds=blind)
     with pytest.raises(TrainingError, match="misses flood, slowite, malformed, brute-force, dos"):
-        training.check_drill(drill(dataclasses.replace(shipped, card=card)))
+        retraining.check_drill(drill(dataclasses.replace(shipped, card=card)))
 
 
 # --- what the new model is worth -----------------------------------------------------------
 
 
 def test_the_new_model_takes_this_home_more_for_granted(
-    shipped: Model, material: Material, trained: training.Trained
+    shipped: Model, material: Material, trained: retraining.Trained
 ) -> None:
     assert shipped.net is not None
     before, after = errors(shipped.net, material.learned), errors(trained.net, material.learned)
@@ -175,7 +176,7 @@ def test_the_new_model_takes_this_home_more_for_granted(
 
 
 def test_the_new_model_has_not_forgotten_other_homes(
-    shipped: Model, trained: training.Trained
+    shipped: Model, trained: retraining.Trained
 ) -> None:
     assert shipped.net is not None
     strangers = sample(7, family="test", duration=600.0, eventful=30.0, keep=1.0)
@@ -184,18 +185,18 @@ def test_the_new_model_has_not_forgotten_other_homes(
 
 
 def test_the_thresholds_stay_near_the_shipped_ones(
-    shipped: Model, trained: training.Trained
+    shipped: Model, trained: retraining.Trained
 ) -> None:
     assert trained.thresholds.keys() == shipped.card.thresholds.keys()
     for name, values in trained.thresholds.items():
         ratio = values["budget"] / shipped.card.thresholds[name]["budget"]
-        assert training.LEAST <= round(ratio, 6) <= training.MOST
+        assert retraining.LEAST <= round(ratio, 6) <= retraining.MOST
 
 
 def test_the_same_seed_gives_the_same_model(
-    shipped: Model, material: Material, trained: training.Trained
+    shipped: Model, material: Material, trained: retraining.Trained
 ) -> None:
-    again = training.retrain(shipped, material, fresh=False, seed=1, say=quiet)
+    again = retraining.retrain(shipped, material, fresh=False, seed=1, say=quiet)
     assert again.model == trained.model
     assert again.thresholds == trained.thresholds
 
@@ -203,17 +204,17 @@ def test_the_same_seed_gives_the_same_model(
 def test_a_fresh_network_owes_nothing_to_the_shipped_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shipped: Model, material: Material
 ) -> None:
-    brief = msgspec.structs.replace(training.FRESH, epochs=(2, 1), tuning=1)
-    monkeypatch.setattr(training, "FRESH", brief)
+    brief = msgspec.structs.replace(retraining.FRESH, epochs=(2, 1), tuning=1)
+    monkeypatch.setattr(retraining, "FRESH", brief)
     bare = dataclasses.replace(shipped, net=None)
     with pytest.raises(TrainingError, match="--fresh"):
-        training.retrain(bare, material, fresh=False, seed=1, say=quiet)
-    fresh = training.retrain(bare, material, fresh=True, seed=1, say=quiet)
+        retraining.retrain(bare, material, fresh=False, seed=1, say=quiet)
+    fresh = retraining.retrain(bare, material, fresh=True, seed=1, say=quiet)
     assert model_of(fresh, tmp_path).card.trained["from"] == "nothing"
 
 
 def test_the_new_model_finds_a_flood_in_this_home(
-    tmp_path: Path, trained: training.Trained
+    tmp_path: Path, trained: retraining.Trained
 ) -> None:
     start = NINE + 86_400.0
     detector = Detector(model_of(trained, tmp_path), sees=SEES_ALL, facts=False)

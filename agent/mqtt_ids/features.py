@@ -20,7 +20,9 @@ from mqtt_ids.windows import HALF_LIVES, Floats, weight
 FURTHEST: Final = 30.0  # the most that one feature can be, in caps' square roots
 LEAST_UNLIKE: Final = 0.45  # being quieter than usual is no attack
 MOST_UNLIKE_MEAN: Final = 1.0  # one picture among readings says no more than forty times the size
-OLD: Final = 86_400.0  # seconds after which a subject is of full age
+OLD: Final = 14_400.0  # seconds after which a subject is of full age: the lab teaches no older
+OLD_UNKNOWN: Final = 900.0  # the same without a normal: who rarely wakes stays a newcomer
+_FULL_AGE = 86_400.0  # seconds that would be 1 in the context
 
 # The shapes by what is computed with them: LOG and MEAN, all that is per publish, what is unlike.
 _ORDER: Final = (
@@ -191,9 +193,16 @@ class Layout:
     def _context(self, state: State) -> Floats:
         context = np.empty((len(state.ages), 3), np.float32)
         context[:, 0] = self._is_host
-        context[:, 1] = np.log1p(np.clip(state.ages, 0.0, OLD) / 60.0) / math.log1p(OLD / 60.0)
+        oldest = np.where(state.earned, OLD, OLD_UNKNOWN)
+        context[:, 1] = scaled_age(np.minimum(np.maximum(state.ages, 0.0), oldest))
         context[:, 2] = state.earned
         return context
+
+
+def scaled_age(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An age as the context has it; a day would be 1."""
+    scaled: NDArray[np.float64] = np.log1p(seconds / 60.0) / math.log1p(_FULL_AGE / 60.0)
+    return scaled
 
 
 def capped_log(

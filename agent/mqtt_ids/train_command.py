@@ -47,7 +47,7 @@ def train(
       mqtt-ids model --model my-home
       mqtt-ids scan --model my-home wednesday.pcap
     """  # noqa: D301 - \b is click's, and no escape for a reader
-    from mqtt_ids.training_run import Choices, run  # noqa: PLC0415 - loads numpy
+    from mqtt_ids.training.run import Choices, run  # noqa: PLC0415 - loads numpy
 
     run(
         Choices(

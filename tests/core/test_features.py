@@ -17,6 +17,7 @@ from mqtt_ids.features import (
     FURTHEST,
     LEAST_UNLIKE,
     OLD,
+    OLD_UNKNOWN,
     Layout,
     State,
     capped_linear,
@@ -169,15 +170,16 @@ def test_one_role_never_shows_in_the_columns_of_the_other(role: Role) -> None:
 
 
 def test_the_context_tells_role_age_and_normal() -> None:
-    young, old = 0.0, 10 * 86_400.0
+    ages = (0.0, 300.0, OLD_UNKNOWN, 3600.0, OLD, 30 * OLD)
     for role in Role:
         for earned in (False, True):
-            told = state(role, empty(role, 2), earned=earned)
-            told.ages[:] = young, old
+            told = state(role, empty(role, len(ages)), earned=earned)
+            told.ages[:] = ages
             context = Layout(role, SEES_ALL).vectors(told).context
-            assert context[:, 0].tolist() == [role is Role.HOST] * 2
-            assert context[:, 1].tolist() == [0.0, 1.0]
-            assert context[:, 2].tolist() == [earned] * 2
+            assert context[:, 0].tolist() == [role is Role.HOST] * len(ages)
+            assert context[:, 2].tolist() == [earned] * len(ages)
+            rises = np.diff(context[:, 1]) > 0
+            assert rises.tolist() == [True, True, earned, earned, False]
 
 
 # --- figures -------------------------------------------------------------------------------

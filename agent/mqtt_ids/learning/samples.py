@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mqtt_ids.feature_table import CONTEXT, FEATURES, Shape
+from mqtt_ids.features import OLD_UNKNOWN, scaled_age
 from mqtt_ids.watch import AnyBatch
 from mqtt_ids.windows import Floats
 
@@ -15,7 +16,8 @@ SUBJECTS_PER_SOURCE: Final = 100_000  # the subjects of one home or capture are 
 
 _LINEAR = np.array([feature.shape is Shape.LINEAR for feature in FEATURES])
 _LEARNED = np.array([feature.learned for feature in FEATURES])
-_HAS_NORMAL: Final = CONTEXT.index("has_normal")
+_AGE, _HAS_NORMAL = CONTEXT.index("age"), CONTEXT.index("has_normal")
+_OLDEST = float(scaled_age(np.array(OLD_UNKNOWN)))
 _HOSTS_FROM: Final = 50_000
 _YOUNG = 0.13  # of the context's age: under two minutes
 _NOTABLE = 0.05  # of the cap: something rare is going on
@@ -77,6 +79,7 @@ def without_normal(samples: Samples) -> Samples:
     """The same vectors as they would be if their subjects had no normal yet."""
     context = samples.context.copy()
     context[:, _HAS_NORMAL] = 0.0
+    context[:, _AGE] = np.minimum(context[:, _AGE], _OLDEST)
     return Samples(
         x=samples.x,
         seen=samples.seen & ~_LEARNED,

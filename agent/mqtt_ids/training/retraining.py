@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mqtt_ids.detector import mask_class
-from mqtt_ids.drill import Found, drill
 from mqtt_ids.errors import TrainingError
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES
 from mqtt_ids.learning.lessons import (
@@ -30,8 +29,9 @@ from mqtt_ids.learning.lessons import (
 )
 from mqtt_ids.learning.levels import MARGIN, firing_levels
 from mqtt_ids.learning.samples import Samples, joined, without_normal
-from mqtt_ids.rehearsal import rehearsal
-from mqtt_ids.training_data import Finding, Material
+from mqtt_ids.training.drill import Found, drill
+from mqtt_ids.training.material import Finding, Material
+from mqtt_ids.training.rehearsal import rehearsal
 from mqtt_ids.windows import Floats
 from mqtt_ids_model import (
     Autoencoder,

@@ -14,8 +14,8 @@ from mqtt_ids.scanning.run import Bar
 from mqtt_ids.sources.series import open_series
 from mqtt_ids.sources.source import Source
 from mqtt_ids.tables import line, safe
-from mqtt_ids.training import check, check_drill, examine, retrain, save
-from mqtt_ids.training_data import Gatherer
+from mqtt_ids.training.material import Gatherer
+from mqtt_ids.training.retraining import check, check_drill, examine, retrain, save
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):

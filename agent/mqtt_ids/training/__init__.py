@@ -1,0 +1,1 @@
+"""`mqtt-ids train`: a model of one's own."""
