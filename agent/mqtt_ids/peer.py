@@ -67,7 +67,7 @@ class Peer:
         self.client_id: str | None = None
         self.username: str | None = None
         self.keep_alive = 0
-        self.connect: mqtt.ConnectPacket | None = None  # until it is answered, without a password
+        self.connect: mqtt.ConnectPacket | None = None  # until it is answered, without a login
         self.credential: int | None = None
         self.goodbye = self.closed = False
         self._emit = emit
@@ -80,7 +80,7 @@ class Peer:
     def claim(self, connect: mqtt.ConnectPacket, key: bytes) -> None:
         """A whole CONNECT was read; the password is hashed here and goes no further."""
         self.credential = credential(key, connect)
-        self.connect = msgspec.structs.replace(connect, password=None)
+        self.connect = msgspec.structs.replace(connect, username=None, password=None)
         self.username = None if connect.username is None else bounded(connect.username)
 
     def answered(self, code: int, now: float, client_id: str | None = None) -> None:

@@ -1,5 +1,6 @@
 """The sensor as a whole: what the network and the capture do to frames does not change events."""
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 
@@ -15,6 +16,8 @@ from mqtt_ids.events import AnyEvent, Closed, Opened, Published
 from mqtt_ids.lab.capture_writer import MONDAY, Frame
 from mqtt_ids.lab.talks import Endpoint, Side
 from mqtt_ids.packets import PacketType
+from mqtt_ids.sensors.capture.flow import Flow
+from mqtt_ids.sensors.capture.flows import VISITS
 from mqtt_ids.sensors.capture.sensor import Capture
 
 APART = 0.001  # s between two frames
@@ -335,6 +338,54 @@ def test_who_is_silent_for_too_long_is_gone() -> None:
     assert told(idle(60, 37.0))[2:] == []
     assert told(idle(0, 1700.0))[2:] == []
     assert told(idle(0, 2500.0))[2:] == ["Closed c"]
+
+
+def test_what_time_brings_waits_for_no_other_connection() -> None:
+    made = joined()
+    made.pieces.append(made.talk.segment(made.now, "client", 0x11))
+    frames = made.frames()
+    arp = (frames[0][0] + 1.5, *frames[0][1:3], bytes(60))
+
+    def live() -> Iterator[Frame]:
+        yield from frames
+        yield arp
+        pytest.fail("the end was not told")
+
+    told_so_far = list(itertools.islice(Capture().read(live()), 3))
+    assert told(told_so_far) == ["Opened", "Connected c", "Closed c"]
+
+
+def test_the_sweeps_cost_each_frame_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = 0
+    settle = Flow.settle
+
+    def counted(flow: Flow, now: float) -> None:
+        nonlocal visits
+        visits += 1
+        settle(flow, now)
+
+    monkeypatch.setattr(Flow, "settle", counted)
+    capture = Capture()
+    for port in range(2000, 2500):
+        made = chat(port=port)
+        made.say(connect().replace(b"\0\x3c", b"\0\0"))  # no keep-alive
+        made.say(ACCEPTED, side="server")
+        read(made.frames(), capture)
+    visits = 0
+    read(at(*(61.0 * step for step in range(1, 101))), capture)
+    assert 1_000 <= visits <= VISITS * (len(at(*range(100))) + 10)  # the first sweep is free
+
+
+def test_a_user_name_is_not_held_until_the_connack() -> None:
+    capture = Capture()
+    made = chat()
+    made.say(connect(username="n" * 10_000, password="p"))
+    read(made.frames(), capture)
+    (flow,) = capture._flows
+    assert flow.talk is not None
+    waiting = flow.talk._peer.connect
+    assert waiting is not None
+    assert waiting.username is None
 
 
 def test_the_table_is_bounded() -> None:

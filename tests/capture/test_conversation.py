@@ -69,6 +69,11 @@ def test_a_life_from_opening_to_end() -> None:
     assert getattr(found[-1], "by", None) == "client"
 
 
+def test_what_the_broker_has_stored_may_come_with_the_connack() -> None:
+    made = chat(("client", connect()), ("server", ACCEPTED + publish() * 2), ("client", PING))
+    assert told(events(made)) == ["Opened", "Connected c", "Pinged c"]
+
+
 def test_an_id_that_is_empty_gets_a_name() -> None:
     found = events(chat(("client", connect("")), ("server", ACCEPTED), ("client", PING)))
     assert told(found)[1:] == [
@@ -87,7 +92,10 @@ def test_an_id_that_the_broker_assigns_is_the_id() -> None:
 
 def test_a_refusal_with_its_credential() -> None:
     def credential(password: str, capture: Capture) -> int:
-        made = chat(("client", connect("x", username="u", password=password)), ("server", REFUSED))
+        made = tools.Chat(first=(1000 * next(numbers), 500_000))
+        made.open()
+        made.say(connect("x", username="u", password=password))
+        made.say(REFUSED, side="server")
         made.close("server")
         found = list(capture.read(made.frames()))
         assert [type(event).__name__ for event in found] == ["Opened", "Refused", "Closed"]
@@ -95,6 +103,7 @@ def test_a_refusal_with_its_credential() -> None:
         assert (found[1].client_id, getattr(found[1], "username", None)) == ("x", "u")
         return int(getattr(found[1], "credential", 0))
 
+    numbers = itertools.count(1)
     capture = Capture()
     first, again, other = (credential(word, capture) for word in ("one", "one", "two"))
     assert first == again != other
@@ -216,6 +225,23 @@ def test_a_start_in_mid_stream_with_mqtt_5() -> None:
     assert getattr(found[1], "filters", ()) == ("a/#",)
 
 
+def test_a_start_in_mid_stream_of_one_who_sends_only_pictures() -> None:
+    made = tools.Chat()
+    for _ in range(4):
+        made.say(publish("camera", bytes(10_000)))
+    assert told(events(made)) == [f"Connected {UNKNOWN}", *[f"Published {UNKNOWN}"] * 4]
+
+
+def test_a_start_in_a_payload_that_looks_like_the_start_of_others() -> None:
+    made = tools.Chat(size=600)
+    for _ in range(20):  # each seems to begin a PUBLISH of 2 MB
+        made.say(b"\x30\x80\x80\x7f" + text("t") + bytes(593))
+    made.say(publish("camera", bytes(1_500)) + PING)
+    assert told(events(made)) == [
+        f"{kind} {UNKNOWN}" for kind in ("Connected", "Published", "Pinged")
+    ]
+
+
 def test_a_start_just_before_the_connect() -> None:
     made = tools.Chat()
     made.say(connect())
@@ -302,6 +328,19 @@ def test_a_malformed_connect_that_the_broker_takes() -> None:
     ]
 
 
+def test_a_connect_that_is_too_large_and_that_the_broker_takes() -> None:
+    body = text("MQTT") + b"\4\4\0\x3c" + text("c") + text("will")
+    made = chat(("client", b"\x10\x80\x80\x20" + body + bytes(2**19 - len(body))))
+    made.say(ACCEPTED, side="server")
+    made.say(publish())
+    assert told(events(made)) == [
+        "Opened",
+        "Malformed",
+        f"Connected {UNKNOWN}",
+        f"Published {UNKNOWN}",
+    ]
+
+
 def test_a_second_connect() -> None:
     made = chat(*JOINED, ("client", connect("other")), ("client", PING))
     found = events(made)
@@ -330,6 +369,14 @@ def test_an_end_inside_a_packet(
             made.close(side)
         usual = ["Opened", "Connected c", "Malformed c", "Closed c"]
         assert told(events(made)) == (expected or usual)
+
+
+@pytest.mark.parametrize("words", [b"\xf0\x02\x18\0", b"\xe0\x01\x87"])
+def test_a_broker_may_say_more_before_it_refuses(words: bytes) -> None:
+    made = chat(("client", connect("x", version=5)), ("server", words))
+    assert told(events(made)) == ["Opened"]
+    made.say(b"\x20\x03\0\x87\0", side="server")
+    assert told(events(made)) == ["Opened", "Refused x"]
 
 
 def test_what_the_broker_says_wrongly_is_nobodys_fault() -> None:

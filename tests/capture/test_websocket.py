@@ -20,6 +20,7 @@ from websockets.uri import parse_uri
 
 from mqtt_ids.events import AnyEvent, Published
 from mqtt_ids.lab.talks import Endpoint, Side
+from mqtt_ids.packets import PacketType
 from mqtt_ids.sensors.capture.inflate import CannotInflateError, Inflater, inflaters
 from mqtt_ids.sensors.capture.sensor import Capture
 from mqtt_ids.sensors.capture.websocket import MOST_HEAD, WebSocket
@@ -308,6 +309,16 @@ def test_after_a_gap_anywhere_packets_are_found_again(lost: int) -> None:
     found = web.events()
     topics = "".join(event.topic for event in found if isinstance(event, Published))
     assert topics.endswith("defgh")
+
+
+@pytest.mark.parametrize("port", [WEB, 1883])
+def test_only_the_broker_is_seen(port: int) -> None:
+    web = Web(port=port).join()
+    web.say(publish("a"), side="server")
+    web.chat.pieces = [piece for piece in web.chat.pieces if piece.source.port == port]
+    capture = Capture()
+    assert told(list(capture.read(web.chat.frames()))) == ["Opened", f"Connected {UNKNOWN}"]
+    assert capture.packets == {PacketType.CONNACK: 1, PacketType.PUBLISH: 1}
 
 
 def test_only_the_client_is_seen() -> None:

@@ -14,12 +14,23 @@ from typing import Final
 from msgspec import structs
 
 from mqtt_ids.names import bounded
-from mqtt_ids.packets import ConnackPacket, ConnectPacket, MalformedPacket, Packet, PublishPacket
+from mqtt_ids.packets import (
+    AuthPacket,
+    ConnackPacket,
+    ConnectPacket,
+    DisconnectPacket,
+    MalformedPacket,
+    Packet,
+    PublishPacket,
+)
 from mqtt_ids.peer import ACCEPTED, Peer
 from mqtt_ids.sensors.capture.speech import Speech
 
 MOST_HELD: Final = 100  # packets between CONNECT and CONNACK
 MOST_HELD_BYTES: Final = 65_536  # of them together
+
+# What a broker may say to whom it has not accepted (MQTT 5 sections 4.12 and 4.13).
+_BEFORE_CONNACK: Final = frozenset({AuthPacket, DisconnectPacket, MalformedPacket})
 
 
 class Conversation:
@@ -139,13 +150,18 @@ class Conversation:
         self._whole = False
         self._speech.give_way()
 
-    def close(self, by: str, now: float) -> None:
-        """The connection is over: told once, if it was told of, and then nothing more is."""
+    def close(self, by: str, now: float, *, seen: bool = True) -> None:
+        """The connection is over: told once, if it was told of, and then nothing more is.
+
+        `seen` tells that a CONNACK would have been seen. Else who went on was accepted.
+        """
         if self._peer.closed:
             return
         if by == "client" or not self._joined:
             self.client_ended(now)
         self._answer_unseen(now)
+        if self._held and not seen:
+            self._join(now)
         self._release(now)
         if self._told:
             self._peer.end(by, now)
@@ -218,14 +234,12 @@ class Conversation:
     # --- what the broker says ----------------------------------------------------------------
 
     def _answered(self, packets: list[Packet], now: float) -> None:
-        if self._joined or self._peer.closed:
-            return
         for packet in packets:
-            if type(packet) is MalformedPacket:
-                continue
+            if self._joined or self._peer.closed:
+                return
             if type(packet) is ConnackPacket:
                 self._connack(packet, now)
-            elif self._asked and not self._refused:
+            elif self._asked and not self._refused and type(packet) not in _BEFORE_CONNACK:
                 self._join(now)  # only who is connected is told anything else
 
     def _connack(self, packet: ConnackPacket, now: float) -> None:
@@ -261,6 +275,7 @@ class Conversation:
         peer = self._peer
         if peer.connect is None:
             self._meet(now)
+            self._speech.read_on()
         else:
             self._joined = True
             made_up = assigned or f"auto-{peer.address}:{peer.port}"

@@ -16,6 +16,7 @@ from mqtt_ids.decoder import PROOF, Decoder
 from mqtt_ids.packets import MQTT_5, MQTT_311, Packet
 
 MAX_CONNECT: Final = 400_000  # bytes
+_CONNACK: Final = b"\x20"
 _VERSIONS: Final = (MQTT_311, MQTT_5)  # to try where no CONNECT was seen
 
 MOST_STARTS: Final = 16  # places in one piece to try
@@ -46,6 +47,11 @@ class _Candidate:
         """Whether it waits for long for the end of a first packet, which may be none."""
         return not self.packets and self._fed > STUCK
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether it may be dropped: it is wrong, or stuck with more than a payload to count."""
+        return self.decoder.lost or (self.stuck and self.decoder.buffered > 0)
+
     def feed(self, data: bytes) -> None:
         """The next bytes, or the first."""
         self._fed += len(data)
@@ -62,7 +68,7 @@ class Finder:
 
     `version` is the protocol level, or None while nothing has told it. `found` tells that it is
     known where packets begin. Where the framing of a stream is lost that was seen from its first
-    byte on, it stays lost: no broker reads on.
+    byte on, it stays lost: no broker reads on, unless `read_on` says so.
     """
 
     __slots__ = (
@@ -106,7 +112,7 @@ class Finder:
         if not self.found:
             return [] if self._over else self._search(data)
         if decoder is None:
-            decoder = self._decoder = self._new(whole=True)
+            decoder = self._decoder = self._new(whole=True, version=self._told_by(data))
         packets = decoder.feed(data)
         if not decoder.lost:
             return packets
@@ -135,6 +141,10 @@ class Finder:
         self._whole = False
         self._lose()
 
+    def read_on(self) -> None:
+        """The broker reads on, whatever we think of the framing."""
+        self._over = self._whole = False
+
     def _lose(self) -> None:
         self.found = False
         self._decoder = None
@@ -148,13 +158,18 @@ class Finder:
             expect_connect=whole,
         )
 
+    def _told_by(self, data: bytes) -> int | None:
+        """The version that a broker's first bytes tell, where no CONNECT has."""
+        is_long_connack = not self._from_client and data[:1] == _CONNACK and data[1:2] > b"\2"
+        return MQTT_5 if self.version is None and is_long_connack else None
+
     def _search(self, data: bytes) -> list[Packet]:
         candidates = self._candidates = self._candidates or []
         for one in candidates:
             one.feed(data)
             if one.proves(1):
                 return self._find(one)
-        candidates[:] = [one for one in candidates if not (one.decoder.lost or one.stuck)]
+        candidates[:] = [one for one in candidates if not one.hopeless]
         for start in self._starts(data):
             for version in _VERSIONS if self.version is None else (self.version,):
                 one = _Candidate(self._new(whole=False, version=version))
@@ -163,8 +178,8 @@ class Finder:
                     continue
                 if one.proves(2 if start else 1):
                     return self._find(one)
-                if not start and len(candidates) < MOST_CANDIDATES:
-                    candidates.append(one)
+                if not start:
+                    _consider(one, candidates)
         self._failures += 1
         return []
 
@@ -185,3 +200,13 @@ class Finder:
                 return
             yield match.start()
             at = match.start() + 1
+
+
+def _consider(one: _Candidate, candidates: list[_Candidate]) -> None:
+    """Keep one that may prove itself later; where there are too many, one that is stuck goes."""
+    if len(candidates) == MOST_CANDIDATES:
+        stuck = next((each for each in candidates if each.stuck), None)
+        if stuck is None:
+            return
+        candidates.remove(stuck)
+    candidates.append(one)

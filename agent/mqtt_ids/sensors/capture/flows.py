@@ -16,6 +16,7 @@ MOST_DUE: Final = 65_536
 MOST_LISTENERS: Final = 1_024
 ANSWERED_WITHIN: Final = 1.0  # seconds of capture time
 SWEEP: Final = 60.0  # seconds of capture time
+VISITS: Final = 64  # flows that are swept for each frame read at most, so that frames stay O(1)
 GRACE: Final = 1.5  # keep-alives that a client may be silent [MQTT-3.1.2-24]
 IDLE: Final = 60.0  # seconds beyond them; after the end; and for a handshake to go on
 LONG_IDLE: Final = 7_200.0  # seconds, where there is no keep-alive
@@ -32,6 +33,7 @@ class Flows:
         self._holders: OrderedDict[Flow, int] = OrderedDict()
         self._due: deque[tuple[float, Flow]] = deque()
         self._sweep_at = -math.inf
+        self._swept = -math.inf  # frames that were read before the last sweep
         self.alarm = -math.inf  # when `pass_time` has something to do
         self.tls: set[tuple[bytes, int]] = set()  # addresses and ports that speak it
 
@@ -74,14 +76,16 @@ class Flows:
                 oldest.booked = 0
                 oldest.give_way(now)
 
-    def pass_time(self, now: float) -> None:
-        """See to what was due by `now`."""
+    def pass_time(self, now: float, frames: int) -> None:
+        """See to what was due by `now`, when so many frames were read."""
         due = self._due
         while due and due[0][0] <= now:
             due.popleft()[1].late(now)
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP
-            self._sweep(now)
+            if len(self) <= VISITS * (frames - self._swept):
+                self._swept = frames
+                self._sweep(now)
         self.alarm = min(due[0][0], self._sweep_at) if due else self._sweep_at
 
     def finish(self, now: float) -> None:

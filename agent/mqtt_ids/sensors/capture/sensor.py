@@ -30,10 +30,9 @@ PORTS: Final = frozenset({1883})
 WEBSOCKET_PORTS: Final = frozenset({8080, 8083, 9001})
 TLS_PORTS: Final = frozenset({8883})
 
-MOST_ENCRYPTED: Final = 65_536  # connections that are remembered so as to count each once
+MOST_ENCRYPTED: Final = 65_536  # connections that are counted: each is remembered, to count it once
 
 _ACK: Final = 0x10
-_SYN_ACK: Final = SYN | _ACK
 
 
 class Capture:
@@ -99,7 +98,10 @@ class Capture:
                     self.first = time
                 now = advance(time)
                 if now >= flows.alarm:
-                    flows.pass_time(now)
+                    flows.pass_time(now, figures.frames)
+                    if out:  # this frame may have nothing more to say
+                        yield from out
+                        out.clear()
                 found = segment(link, data, wire)
                 if found is None:
                     if not is_known(link):
@@ -130,9 +132,8 @@ class Capture:
         self, found: Segment, now: float, known: tuple[Flow, bool] | None
     ) -> tuple[Flow, bool] | None:
         """The flow of a segment that begins one, or of one whose beginning was not seen."""
-        syn = found.flags & _SYN_ACK == SYN
         if known is not None:
-            if not syn or not known[1] or known[0].begins_with(found.seq):
+            if not known[0].is_over_with(found, now, from_client=known[1]):
                 return known
             self._flows.remove(known[0], now, "client")
         from_client = self._is_from_client(found)
@@ -168,7 +169,6 @@ class Capture:
         return Conversation(peer, self._key, speech, whole=flow.whole)
 
     def _note_encrypted(self, way: Way) -> None:
-        if way not in self._encrypted:
+        if way not in self._encrypted and len(self._encrypted) < MOST_ENCRYPTED:
             self.figures.encrypted += 1
-            if len(self._encrypted) < MOST_ENCRYPTED:
-                self._encrypted.add(way)
+            self._encrypted.add(way)

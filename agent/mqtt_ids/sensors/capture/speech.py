@@ -40,6 +40,9 @@ class Ear(Protocol):
     def speak(self, version: int) -> None:
         """The protocol level is known."""
 
+    def read_on(self) -> None:
+        """The other side reads on, also where framing was lost."""
+
     def give_way(self) -> None:
         """Hold nothing any more."""
 
@@ -62,6 +65,9 @@ class Deaf:
         return []
 
     def speak(self, _: int) -> None:
+        """Nothing."""
+
+    def read_on(self) -> None:
         """Nothing."""
 
     def give_way(self) -> None:
@@ -149,6 +155,8 @@ class Speech:
 
     def server(self, data: bytes) -> list[Packet]:
         """The packets that end in the broker's next bytes."""
+        if not self._begun and data.startswith(HTTP):
+            self._as_websocket()  # the request was not seen, or not yet
         packets = self._count(self._server.feed(data))
         if self._socket is not None:
             self.is_mqtt = self._socket.agreed
@@ -167,6 +175,10 @@ class Speech:
         """A CONNECT has told the protocol level."""
         self._client.speak(version)
         self._server.speak(version)
+
+    def read_on(self) -> None:
+        """The broker has accepted what the client said: it reads on."""
+        self._client.read_on()
 
     def give_way(self) -> None:
         """Hold nothing any more."""

@@ -65,6 +65,14 @@ class Stream:
             return True
         return self.acked is not None and distance(self.next, self.acked) > 0
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the other side has had more of it than was seen so far."""
+        if self._waiting:
+            return True
+        ahead = 0 if self.next is None or self.acked is None else distance(self.next, self.acked)
+        return ahead > 1 or (ahead == 1 and self.end is None)
+
     def push(self, seq: int, data: bytes, missing: int, now: float) -> Sequence[Piece]:
         """Take a segment whose last `missing` bytes were not captured; what is in order now."""
         if seq == self.next and not missing and not self._waiting and self.end is None:
@@ -102,13 +110,15 @@ class Stream:
         self._leap_where_due(out, now)
         return out
 
-    def finish(self, end: int) -> None:
+    def finish(self, end: int, now: float) -> None:
         """The stream ends at `end`: what comes behind it does not count. Absurd ends neither."""
         if self.next is None:
             self.next = end
         ahead = distance(self.next, end)
         if self.end is None and 0 <= ahead <= FARTHEST:
             self.end = end
+            if not self._waiting:
+                self._since = now
 
     def settle(self, now: float) -> Sequence[Piece]:
         """Give out what has waited too long by `now`."""
@@ -121,6 +131,26 @@ class Stream:
         out: list[Piece] = []
         while self._waiting:
             self._leap(out)
+        return out
+
+    def conclude(self) -> Sequence[Piece]:
+        """Like `flush`, and what was sent and not seen is a gap at the end."""
+        out = list(self.flush())
+        if self.next is not None:
+            end, fin = (self.acked, 1) if self.end is None else (self.end, 0)
+            if end is not None and distance(self.next, end) > fin:
+                self._skip_to(end, out)
+        return out
+
+    def cut(self, seq: int) -> Sequence[Piece]:
+        """The stream breaks off at `seq`: what was not seen before will not be seen any more."""
+        out = list(self.flush())
+        if self.next is None:
+            self.next = seq
+        if self.end is None:
+            if distance(self.next, seq) > 0:
+                self._skip_to(seq, out)
+            self.end = self.next
         return out
 
     def _fitting(self, seq: int, data: bytes, length: int) -> _Part | None:
@@ -172,11 +202,11 @@ class Stream:
         while self._waiting and self._is_due(self._waiting[0][0], now):
             self._leap(out)
             self._since = now
-        if self.end is not None and not self._waiting and self._has_acked(self.end):
-            hole = distance(self.next or 0, self.end)
-            if hole > 0:
-                self.next = self.end
-                self._gap(hole, out)
+        end = self.end
+        if end is None or self._waiting or not self._has_acked(end):
+            return
+        if distance(self.next or 0, end) > 0 and now - self._since >= SETTLED:
+            self._skip_to(end, out)
 
     def _is_due(self, start: int, now: float) -> bool:
         """Whether the hole before `start` will stay."""
@@ -197,11 +227,13 @@ class Stream:
         return self.acked is not None and distance(seq, self.acked) >= 0
 
     def _leap(self, out: list[Piece]) -> None:
-        start = self._waiting[0][0]
-        hole = distance(self.next or 0, start)
-        self.next = start
-        self._gap(hole, out)
+        self._skip_to(self._waiting[0][0], out)
         self._drain(out)
+
+    def _skip_to(self, seq: int, out: list[Piece]) -> None:
+        hole = distance(self.next or 0, seq)
+        self.next = seq
+        self._gap(hole, out)
 
     def _gap(self, count: int, out: list[Piece]) -> None:
         self.gaps += 1

@@ -119,6 +119,10 @@ class Unwrapper:
         """The protocol level is known."""
         self._finder.speak(version)
 
+    def read_on(self) -> None:
+        """The broker reads on."""
+        self._finder.read_on()
+
     def give_way(self) -> None:
         """Hold nothing any more."""
         if self._head is not None:
