@@ -44,7 +44,8 @@ ATTACKS = {
     "bruteforce.pcapng": Attack("brute-force", 12.0, prelude=20.0),
     "dos.pcap": Attack("dos", 4.0),
     "flood.pcap": Attack("flood", 2.0),
-    "malformed.pcap": Attack("malformed", 10.0),
+    # It connects and subscribes, and nothing else, until then.
+    "malformed.pcap": Attack("malformed", 10.0, prelude=2.7),
     "slowite.pcap": Attack("slowite", 2.0),
 }
 
