@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from mqtt_ids import port_options
 from mqtt_ids import readers as read
 from mqtt_ids.agent_command import CONTEXT, reading
 from mqtt_ids.settings import Threshold
@@ -72,20 +73,8 @@ def _threshold(value: object) -> object:
     metavar="FILE",
     help="A capture or event log that is calm: learn from it first. May be repeated.",
 )
-@click.option(
-    "--port",
-    "ports",
-    type=click.IntRange(1, 65_535),
-    multiple=True,
-    help="Of MQTT over TCP, instead of 1883. May be repeated.",
-)
-@click.option(
-    "--websocket-port",
-    "websocket_ports",
-    type=click.IntRange(1, 65_535),
-    multiple=True,
-    help="Of MQTT over WebSocket, instead of 8080, 8083 and 9001. May be repeated.",
-)
+@port_options.over_tcp
+@port_options.over_websocket
 @click.option(
     "--model",
     "model_name",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mqtt_ids import port_options
 from mqtt_ids.agent_command import CONTEXT
 
 
@@ -12,20 +13,8 @@ from mqtt_ids.agent_command import CONTEXT
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--fresh", is_flag=True, help="Start from nothing, not from the shipped model.")
 @click.option("--anyway", is_flag=True, help="Learn also what the shipped model takes for attacks.")
-@click.option(
-    "--port",
-    "ports",
-    type=click.IntRange(1, 65_535),
-    multiple=True,
-    help="Of MQTT over TCP, instead of 1883. May be repeated.",
-)
-@click.option(
-    "--websocket-port",
-    "websocket_ports",
-    type=click.IntRange(1, 65_535),
-    multiple=True,
-    help="Of MQTT over WebSocket, instead of 8080, 8083 and 9001. May be repeated.",
-)
+@port_options.over_tcp
+@port_options.over_websocket
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same model.")
 def train(
     folder: Path,
