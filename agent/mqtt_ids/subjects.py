@@ -74,6 +74,11 @@ class HostSubject:
         self.welcome = True
         self.gauges[G.TRIES] = 0
 
+    def end_series(self, now: float) -> None:
+        """Log-ins that were refused long ago are not in a row with what comes now."""
+        if now - self.refused_at > _SERIES_ENDS_AFTER:
+            self.gauges[G.TRIES] = self.refused_before = 0
+
     def tried(self, credential: int, now: float) -> bool:
         """Whether `credential` was among the last few refused from here; remembers it.
 
@@ -83,8 +88,7 @@ class HostSubject:
         if self.credentials is None:
             self.credentials = deque(maxlen=_RECENT_CREDENTIALS)
         recent = self.credentials
-        if now - self.refused_at > _SERIES_ENDS_AFTER:
-            self.gauges[G.TRIES] = self.refused_before = 0
+        self.end_series(now)
         self.refused_at = now
         known = credential in recent
         if known and credential != recent[-1]:

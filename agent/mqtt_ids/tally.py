@@ -107,6 +107,7 @@ class Tally(Roster):
         self.connections.close(event.connection)  # a number that is used again: its Closed was lost
         connection = self.open(event)
         if connection is not None:
+            connection.host.end_series(event.time)
             self._host_counts(connection.host, event.time)[H.OPENS] += 1
             self.connections.unanswered(connection)
 

@@ -200,6 +200,18 @@ def test_log_ins_that_lie_far_apart_are_not_in_a_row(tally: Tally, pen: Pen) -> 
     assert tries_of(tally) == 0
 
 
+def test_who_guessed_long_ago_is_not_blamed_for_opening_a_connection(
+    tally: Tally, pen: Pen
+) -> None:
+    for credential in (1, 2, 3, 4):
+        opened = pen.opened()
+        told(tally, opened, pen.refused(opened.connection, credential=credential))
+    assert tries_of(tally) == 4
+    pen.wait(61.0)
+    told(tally, pen.opened())
+    assert tries_of(tally) == 0
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_who_was_let_in_is_no_stranger(tally: Tally, pen: Pen, *, first: bool) -> None:
     if first:
