@@ -158,7 +158,7 @@ class Tally(Roster):
         else:
             counts[H.GUESSES] += 1
 
-    def _published(self, event: ev.Published) -> None:  # noqa: C901, PLR0915 - hot: nothing is called
+    def _published(self, event: ev.Published) -> None:  # noqa: C901, PLR0915 - hot: little is called
         connection = self._known.get(event.connection) or self.connection(event)
         if connection is None:
             return
@@ -197,7 +197,7 @@ class Tally(Roster):
             owner.count += 1
         else:
             self._unusual_topic(event, client, own, counts)
-        if topic[:1] == "$" or len(topic) > LONG_NAME or "//" in topic or ".." in topic:
+        if is_odd(topic):
             own[C.ODD_TOPICS] += 1
             counts[H.ODD_NAMES] += 1
             if topic.startswith(OWN_TOPICS):

@@ -21,9 +21,9 @@ from mqtt_ids.learning.lessons import (
     typical,
     untaught,
 )
-from mqtt_ids.learning.levels import MARGIN, firing_levels
+from mqtt_ids.learning.levels import firing_levels, within_budget
 from mqtt_ids.learning.samples import SUBJECTS_PER_SOURCE, Samples, came_back, joined
-from mqtt_ids_model import Card, mean_std, peaks_over_threshold, save_model
+from mqtt_ids_model import Card, mean_std, save_model
 
 TRAIN_HOMES: Final = range(1000, 1480)
 CALIBRATION_HOMES: Final = range(5000, 5120)
@@ -38,10 +38,8 @@ KEPT, KEPT_RARE = 0.05, 0.3
 CALIBRATION_KEPT: Final = 0.25
 COURSE: Final = Course(epochs=(8, 9, 9), tuning=4, rate=1e-3, hard=40_000)
 MOST_ROWS_PER_HOME: Final = 5_000
-BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
 SAY_EVERY: Final = 40  # homes
 WEEK: Final = 7 * 86_400.0
-BUDGET: Final = 0.2  # incidents per home and week and mask class
 
 
 def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
@@ -117,11 +115,8 @@ def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, 
         mine = of_class(calm, role, earned=earned)
         values = scores[mine]
         levels = firing_levels(calm.time[mine], values, calm.subject[mine])
-        base = float(np.quantile(levels, BASE_QUANTILE))
-        peaks = levels[levels > base]
-        budget = peaks_over_threshold(peaks, base=base, exposure=weeks, budget=BUDGET)
         thresholds[mask_class(role, earned=earned)] = {
-            "budget": MARGIN * budget,
+            "budget": within_budget(levels, weeks),
             "mean-std": mean_std(values),
         }
     return thresholds

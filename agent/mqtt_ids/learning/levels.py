@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from mqtt_ids.verdicts import AT_ONCE, ENOUGH, HALF_LIFE, MOST_PER_SCORE
 from mqtt_ids.windows import Floats
+from mqtt_ids_model import peaks_over_threshold
 
 MARGIN: Final = 1.5  # times a level: other homes, and other days, differ more than was seen
+BUDGET: Final = 0.2  # incidents per home and week and mask class
+BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
 GAP: Final = 120.0  # seconds of lower scores that part two clusters
 FLOOR: Final = 20.0  # clusters begin above the highest score divided by this
 _STEPS: Final = 24  # halvings of the search interval
@@ -29,6 +32,16 @@ def firing_levels(times: Doubles, scores: Floats, subjects: NDArray[np.int64]) -
     """
     levels = [_level(when, values) for when, values in _clusters(times, scores, subjects)]
     return np.array(levels)
+
+
+def within_budget(levels: Doubles, weeks: float) -> float:
+    """The threshold that what was calm for so many weeks passes as often as the budget allows.
+
+    `levels` are the firing levels of one mask class. MARGIN is in it.
+    """
+    base = float(np.quantile(levels, BASE_QUANTILE))
+    peaks = levels[levels > base]
+    return MARGIN * peaks_over_threshold(peaks, base=base, exposure=weeks, budget=BUDGET)
 
 
 def fires(threshold: float, times: Doubles, scores: Doubles) -> bool:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ENDINGS: Final = (".png", ".svg")
 SUBJECTS: Final = 12
 INCIDENTS: Final = 20  # that are shaded and named, the gravest
 BREAK: Final = 60.0  # seconds without a score after which a line is broken

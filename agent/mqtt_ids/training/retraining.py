@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from mqtt_ids.detector import mask_class
 from mqtt_ids.errors import TrainingError
@@ -27,7 +26,7 @@ from mqtt_ids.learning.lessons import (
     typical,
     untaught,
 )
-from mqtt_ids.learning.levels import MARGIN, firing_levels
+from mqtt_ids.learning.levels import firing_levels, within_budget
 from mqtt_ids.learning.samples import Samples, joined, without_normal
 from mqtt_ids.training.drill import Found, drill
 from mqtt_ids.training.material import Finding, Material
@@ -39,7 +38,6 @@ from mqtt_ids_model import (
     Model,
     load_model,
     mean_std,
-    peaks_over_threshold,
     save_model,
 )
 
@@ -50,9 +48,7 @@ FRESH: Final = Course(epochs=(10, 10), tuning=4, rate=1e-3, hard=5_000)
 REHEARSED: Final = 0.3  # vectors of the lab's homes for each of one's own
 TWINS: Final = 0.5  # of the vectors with a normal are taught without one, too
 LEAST, MOST = 0.5, 3.0  # times the shipped threshold
-BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
 FEWEST: Final = 50  # vectors of a mask class that say something of its threshold
-BUDGET: Final = 0.2  # incidents per week and mask class
 WEEK: Final = 7 * 86_400.0
 
 Thresholds = dict[str, dict[str, float]]
@@ -166,19 +162,12 @@ def _thresholds(
             continue
         values = scores[mine]
         levels = firing_levels(held_out.time[mine], values, held_out.subject[mine])
-        times = _within_budget(levels, weeks) / usual["budget"]
+        times = within_budget(levels, weeks) / usual["budget"]
         thresholds[name] = {
             "budget": usual["budget"] * float(np.clip(times, LEAST, most)),
             "mean-std": mean_std(values),
         }
     return thresholds
-
-
-def _within_budget(levels: NDArray[np.float64], weeks: float) -> float:
-    """The threshold that calm passes as often as the budget allows."""
-    base = float(np.quantile(levels, BASE_QUANTILE))
-    peaks = levels[levels > base]
-    return MARGIN * peaks_over_threshold(peaks, base=base, exposure=weeks, budget=BUDGET)
 
 
 def _amounts(material: Material) -> dict[str, Any]:

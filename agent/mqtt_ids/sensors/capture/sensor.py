@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mqtt_ids.errors import CaptureError
-from mqtt_ids.events import SEES_ALL, AnyEvent
+from mqtt_ids.events import AnyEvent
 from mqtt_ids.packets import PacketType
 from mqtt_ids.peer import Peer
 from mqtt_ids.sensors.capture.clock import Clock
@@ -23,8 +23,6 @@ from mqtt_ids.sensors.capture.flows import Flows
 from mqtt_ids.sensors.capture.frame import Frame
 from mqtt_ids.sensors.capture.layers import Segment, address, is_known, segment
 from mqtt_ids.sensors.capture.speech import Speech
-
-SEES: Final = SEES_ALL
 
 PORTS: Final = frozenset({1883})
 WEBSOCKET_PORTS: Final = frozenset({8080, 8083, 9001})
