@@ -10,14 +10,14 @@ import jsonschema
 import pytest
 
 from mqtt_ids.feature_table import NAMES
-from mqtt_ids.features import document
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = json.loads((resources.files("mqtt_ids") / "alert.schema.json").read_text())
 
 
-def feature_doc() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("feature_doc", ROOT / "scripts/feature_doc.py")
+def generated_docs() -> ModuleType:
+    path = ROOT / "scripts/generated_docs.py"
+    spec = importlib.util.spec_from_file_location("generated_docs", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -25,9 +25,11 @@ def feature_doc() -> ModuleType:
     return module
 
 
-def test_the_page_of_features_is_up_to_date() -> None:
-    text = (ROOT / "docs/features.md").read_text()
-    assert text == feature_doc().page(text, document()), "run scripts/feature_doc.py"
+def test_what_the_docs_say_of_code_and_model_is_up_to_date() -> None:
+    script = generated_docs()
+    for (name, part), make in script.contents().items():
+        text = (ROOT / "docs" / name).read_text()
+        assert text == script.page(text, part, make()), "run scripts/generated_docs.py"
 
 
 def test_the_page_names_each_feature_once() -> None:
@@ -38,7 +40,7 @@ def test_the_page_names_each_feature_once() -> None:
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="markers"):
-        feature_doc().page("# Features\n", "")
+        generated_docs().page("# Features\n", "features", "")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/alerts.md"])
