@@ -4,10 +4,10 @@
 # Both are kept current by scripts/environment.py: after an edit, just run make again.
 
 # Choices, as in: make test-wheel ARGS="tests/test_packets.py -k truncated"
-#   ARGS       more arguments for pytest, or for the fuzzer
-#   WORKERS    pytest processes beside the main one; live tests are steadier with none
+#   ARGS       more arguments for pytest, the fuzzer or the evaluation
+#   WORKERS    pytest processes for the tests that need no broker; live ones are steadier alone
 #   PYTHON     the Python to use, PYTHON311 the one for tflite-runtime; else they are looked for
-WORKERS ?= 0
+WORKERS ?= 2
 
 # Two BLAS threads on a busy machine are many times slower than one.
 export OMP_NUM_THREADS = 1
@@ -18,8 +18,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-wheel test-tflite-runtime bench fuzz lab format clean venv \
-	venv-tflite-runtime
+.PHONY: help demo test check test-wheel test-tflite-runtime bench evaluate fuzz lab format clean \
+	venv venv-tflite-runtime
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -34,8 +34,15 @@ check: venv ## lint, format and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# With ARGS one run; without, those that need no broker go side by side, and then the live ones alone.
+test-wheel: export MQTT_IDS_RUNTIME = ai-edge-litert
 test-wheel: venv ## the tests, on the built wheel
-	MQTT_IDS_RUNTIME=ai-edge-litert .venv/bin/pytest -n $(WORKERS) $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	.venv/bin/pytest -n $(WORKERS) -m "not broker"
+	.venv/bin/pytest -m broker
+else
+	.venv/bin/pytest $(ARGS)
+endif
 
 test-tflite-runtime: venv-tflite-runtime ## the demo and the model's tests, under tflite-runtime
 	@if [ -e .venv-tflite-runtime/made-of ]; then set -ex; \
@@ -45,6 +52,9 @@ test-tflite-runtime: venv-tflite-runtime ## the demo and the model's tests, unde
 
 bench: venv ## measure speeds and sizes
 	.venv/bin/python bench/run.py
+
+evaluate: venv ## how good the detection is: evaluation/report.html, in an hour; ARGS=--short
+	.venv/bin/mqtt-ids evaluate --check $(ARGS)
 
 fuzz: venv ## a million broken inputs; ARGS="--count N --seed N" for others
 	.venv/bin/python scripts/fuzz.py $(ARGS)

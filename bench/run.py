@@ -7,7 +7,6 @@ import time
 from importlib.metadata import version
 
 import capture
-import detection
 import detector
 import flood
 import messages
@@ -16,7 +15,6 @@ import scoring
 
 PARTS = {
     "capture": capture.run,
-    "detection": detection.run,
     "detector": detector.run,
     "score": scoring.run,
     "messages": messages.run,

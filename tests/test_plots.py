@@ -206,4 +206,10 @@ def judged(time: float, ratios: dict[int, float]) -> Judged:
     subjects = [HostSubject(str(number), number, time) for number in ratios]
     batch = Batch(role=Role.HOST, subjects=subjects, state=state, vectors=vectors)
     scores = np.array(list(ratios.values()), np.float32) * 0.5
-    return Judged(time=time, batch=batch, scores=scores, thresholds=np.full(count, 0.5))
+    return Judged(
+        time=time,
+        batch=batch,
+        scores=scores,
+        thresholds=np.full(count, 0.5),
+        fresh=np.ones(count, bool),
+    )

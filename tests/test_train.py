@@ -30,7 +30,7 @@ from mqtt_ids.training.material import Gatherer, Material
 from mqtt_ids.training.rehearsal import rehearsal
 from mqtt_ids_model import Model, load_model
 
-SEED = 90_107  # of a home that neither the shipped model nor the evaluation has met
+SEED = 90_118  # of a home that neither the shipped model nor the evaluation has met
 SIZE = 4
 NINE = 9 * 3600.0  # o'clock, on a Monday
 HOUR = 3600.0

@@ -43,6 +43,10 @@ SOLE_PUBLISHER: Final = 0.8  # share of a host's publishes that makes it one cli
 FEW_OPENS: Final = 6.0  # connections in a minute that one flooding client may need
 LOUD_MESSAGES: Final = 20.0  # messages/s in the last 10 s that load a broker at all
 LOUD_BYTES: Final = 1e6  # bytes/s, likewise
+HELD: Final = 6.0  # held half-open connections, or with extreme keep-alives, that no home has
+WITHOUT_CONNECT: Final = 0.1  # CONNECTs per connection below which connections are merely held
+CROWD_OPENS: Final = 250.0  # connections in a minute by which even one client loads a broker
+RETURNS: Final = 5.0  # connects in ten minutes after which subscribing again is no curiosity
 FEWEST_GUESSES: Final = 2.5  # different passwords, fading over ten minutes
 FEWEST_TRIES: Final = 3  # of a stranger, in a row
 
@@ -91,6 +95,7 @@ _FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         "host_sprayed",
         "host_acknowledged_share",
         "unlike_publish_rate",
+        "unlike_repeat_rate",
         "unlike_byte_rate",
         "unlike_new_topics",
         "unlike_payload_mean",
@@ -147,17 +152,35 @@ def name(
     )
     if guessed and family_shares["guess"] >= 0.2:  # noqa: PLR2004 - a rule
         return "brute-force", family_shares["guess"]
-    for family, least, attack in _RULES:
-        if family_shares[family] >= least:
-            return attack, family_shares[family]
     load, crowd = family_shares["load"], family_shares["crowd"]
-    if load + crowd < 0.5 or (load >= crowd and not _is_loud(observed, is_host=is_host)):  # noqa: PLR2004 - the better half
+    loud = _is_loud(observed, is_host=is_host)
+    if is_host and family_shares["hold"] + crowd >= 0.1 and _are_held(observed):  # noqa: PLR2004 - a rule
+        return "slowite", family_shares["hold"] + crowd
+    for family, least, attack in _RULES:
+        if family_shares[family] >= least and not (
+            (family == "foreign" and loud and load >= family_shares[family])
+            or (family == "listen" and _comes_back(observed, is_host=is_host))
+        ):
+            return attack, family_shares[family]
+    if load + crowd < 0.5 or (load >= crowd and not loud):  # noqa: PLR2004 - the better half
         return "unusual", load + crowd
     if not is_host:
         return ("flood", load) if load >= crowd else ("unusual", crowd)
+    return _of_load(load, crowd, observed, clients, sole_share)
+
+
+def _of_load(
+    load: float, crowd: float, observed: Floats, clients: int, sole_share: float
+) -> tuple[Attack, float]:
+    """The name of what loads a broker from one host."""
     one = sole_share >= SOLE_PUBLISHER and clients <= 1
-    few = float(observed[_PLACE["host_opens_1m"]]) <= FEW_OPENS
-    return ("flood", load) if one and few and load >= crowd else ("dos", load + crowd)
+    opens = float(observed[_PLACE["host_opens_1m"]])
+    few = opens - float(observed[_PLACE["host_early_closes_1m"]]) <= FEW_OPENS
+    if one and few and load >= crowd:
+        return "flood", load
+    if crowd > load and clients == 1 and opens < CROWD_OPENS:
+        return "unusual", load + crowd  # one client comes back again and again
+    return "dos", load + crowd
 
 
 def _is_loud(observed: Floats, *, is_host: bool) -> bool:
@@ -166,6 +189,23 @@ def _is_loud(observed: Floats, *, is_host: bool) -> bool:
     messages = float(observed[_PLACE[f"{prefix}publish_rate_10s"]])
     size = float(observed[_PLACE[f"{prefix}byte_rate_10s"]])
     return messages >= LOUD_MESSAGES or size >= LOUD_BYTES
+
+
+def _are_held(observed: Floats) -> bool:
+    """Whether connections are held that never finished CONNECT, or hardly ever began it."""
+    held = observed[_PLACE["host_half_open"]] + observed[_PLACE["host_extreme_held"]]
+    if float(held) >= HELD:
+        return True
+    opens = float(observed[_PLACE["host_opens_10s"]])
+    connects = float(observed[_PLACE["host_connects_10s"]])
+    kept = float(observed[_PLACE["host_connections"]])
+    return min(opens, kept) >= LOUD_MESSAGES and connects < WITHOUT_CONNECT * opens
+
+
+def _comes_back(observed: Floats, *, is_host: bool) -> bool:
+    """Whether it connects so often that it only asks again for what it always asks for."""
+    connects = float(observed[_PLACE["host_connects_10m" if is_host else "connects_10m"]])
+    return connects >= RETURNS
 
 
 def severity(attack: Attack, ratio: float, clients: int) -> Severity:

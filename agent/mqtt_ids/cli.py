@@ -17,6 +17,7 @@ from mqtt_ids import control
 from mqtt_ids import readers as read
 from mqtt_ids.agent_command import CONTEXT, reading
 from mqtt_ids.errors import ControlError, IdsError, StateError
+from mqtt_ids.evaluate_command import evaluate
 from mqtt_ids.policy import HandleKind
 from mqtt_ids.scan_command import scan
 from mqtt_ids.settings import Settings
@@ -202,6 +203,7 @@ def demo() -> int:
 
 ids.add_command(scan)
 ids.add_command(train)
+ids.add_command(evaluate)
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:

@@ -35,7 +35,7 @@ class Host:
     EMPTY_IDS: Final = 3
     GUESSES: Final = 4  # refused with a credential not tried before from here
     RETRIES: Final = 5  # refused with a credential tried before from here
-    REFUSED: Final = 6  # refused otherwise: version, id, server unavailable
+    REFUSED: Final = 6  # refused otherwise: version, id, a credential that the sensor cannot see
     EARLY: Final = 7  # closed before a CONNECT was answered
     EXTREME: Final = 8  # CONNECTs with keep-alive 0 or of hours
     ABRUPT: Final = 9

@@ -1,7 +1,6 @@
 """The detector: events in, alerts out. It knows no clock, no socket and no broker."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,14 @@ from mqtt_ids.counters import Gauge as G
 from mqtt_ids.events import Event, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import Incidents, Sign
+from mqtt_ids.mask_classes import Threshold, mask_class, thresholds
 from mqtt_ids.policy import Neighbours
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
 from mqtt_ids.views import ClientView, Judged
 from mqtt_ids.watch import AnyBatch, Batch, Watch
-from mqtt_ids_model import Model, ModelError, Scores
+from mqtt_ids_model import Model, Scores
 
-Threshold = Literal["budget", "mean-std"] | float
 _Loud = tuple[float, ClientSubject]  # its publishes in the shortest window
 
 HELD_IS_FRESH = 5  # so many held connections are a sign each second, without a new packet
@@ -50,13 +49,7 @@ class Detector:
     ) -> None:
         self.watch = Watch(sees=sees, max_clients=max_clients)
         self._model = model
-        self.thresholds = {
-            name: float(values[threshold]) if isinstance(threshold, str) else threshold
-            for name, values in model.card.thresholds.items()
-        }
-        missing = _MASK_CLASSES - self.thresholds.keys()
-        if missing:
-            raise ModelError(f"the model's card has no threshold for {', '.join(sorted(missing))}")
+        self.thresholds = thresholds(model.card, sees, threshold)
         self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}
         self._incidents = Incidents(new_id)
         self._notes = notes.Notes()
@@ -171,12 +164,19 @@ class Detector:
         verdicts = self._verdicts[batch.role]
         thresholds = self._thresholds_of(batch)
         rows = np.array([subject.row for subject in batch.subjects], np.intp)
-        if self._judged is not None:
-            self._judged(Judged(time=now, batch=batch, scores=scores.score, thresholds=thresholds))
-        if not (scores.score > thresholds).any():
+        calm = not (scores.score > thresholds).any()
+        if calm and self._judged is None:
             verdicts.calm(rows, scores.score)
             return []
         fresh = np.array([self._is_fresh(subject) for subject in batch.subjects])
+        if self._judged is not None:
+            judged = Judged(
+                time=now, batch=batch, scores=scores.score, thresholds=thresholds, fresh=fresh
+            )
+            self._judged(judged)
+        if calm:
+            verdicts.calm(rows, scores.score)
+            return []
         verdict = verdicts.judge(rows, scores.score, thresholds, fresh, now)
         odd = rows[verdict != Verdict.CALM]
         if len(odd):
@@ -300,14 +300,6 @@ def _by_host(clients: Batch[ClientSubject] | None) -> dict[HostSubject, list[_Lo
         for publishes, client in zip(loud, clients.subjects, strict=True):
             at_host.setdefault(client.host, []).append((publishes, client))
     return at_host
-
-
-def mask_class(role: Role, *, earned: bool) -> str:
-    """Which threshold a vector is held against: by role, and whether it has a normal."""
-    return f"{role.value}/{'learned' if earned else 'new'}"
-
-
-_MASK_CLASSES = {mask_class(role, earned=earned) for role in Role for earned in (False, True)}
 
 
 def _address(subject: ClientSubject | HostSubject) -> str:

@@ -6,6 +6,8 @@ that lives in memory only.
 """
 
 import enum
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -26,6 +28,13 @@ class Sees(enum.Flag):
 
 
 SEES_ALL = ~Sees(0)
+
+# The sensors there are, by what they see; for each the model's card holds thresholds of its own.
+SENSORS: Final[Mapping[str, Sees]] = {
+    "all": SEES_ALL,  # inside the broker, in front of it, or a capture
+    "debug-log": SEES_ALL & ~Sees.CREDENTIALS,  # Mosquitto's log with every packet in it
+    "log": SEES_ALL & ~(Sees.CREDENTIALS | Sees.PUBLISHES | Sees.SIZES | Sees.PINGS),  # its default
+}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):

@@ -31,7 +31,14 @@ class Shape(enum.Enum):
     SHARE = "share"  # part of the publishes, 0..1
     MEAN = "mean"  # log of the mean per publish
     UNLIKE = "unlike"  # log-ratio to the subject's own normal; 0.5 is as usual
+    UNLIKE_LONG = "unlike-long"  # the same; between forty times and 1,600 times no more
+    UNLIKE_STEEP = "unlike-steep"  # the same, and steeper where no home comes near
     UNLIKE_MEAN = "unlike-mean"  # the same for a mean per publish
+
+
+_LEARNED: Final = frozenset(
+    {Shape.UNLIKE, Shape.UNLIKE_LONG, Shape.UNLIKE_STEEP, Shape.UNLIKE_MEAN}
+)
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +63,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def learned(self) -> bool:
         """Whether the feature compares the subject with its own normal."""
-        return self.shape in (Shape.UNLIKE, Shape.UNLIKE_MEAN)
+        return self.shape in _LEARNED
 
     @property
     def is_rate(self) -> bool:
@@ -127,11 +134,13 @@ def _one(  # noqa: PLR0913, PLR0917 - one call is one row of the table
 _CLIENT, _HOST = Role.CLIENT, Role.HOST
 _LOG, _LINEAR, _STEEP = Shape.LOG, Shape.LINEAR, Shape.STEEP
 _SHARE, _MEAN = Shape.SHARE, Shape.MEAN
-_UNLIKE, _UNLIKE_MEAN = Shape.UNLIKE, Shape.UNLIKE_MEAN
+_UNLIKE, _UNLIKE_LONG, _UNLIKE_STEEP = Shape.UNLIKE, Shape.UNLIKE_LONG, Shape.UNLIKE_STEEP
+_UNLIKE_MEAN = Shape.UNLIKE_MEAN
 _PUB, _SIZE, _CON = Sees.PUBLISHES, Sees.SIZES, Sees.CONNECTIONS
 _SUB, _BAD, _KEEP = Sees.SUBSCRIPTIONS, Sees.MALFORMED, Sees.KEEP_ALIVE
 _REF, _CRED, _PING, _BYE = Sees.REFUSALS, Sees.CREDENTIALS, Sees.PINGS, Sees.DISCONNECTS
 _MESSAGES, _BYTES = "publishes {} messages/s", "publishes {} bytes/s"
+_REPEATS = "publishes {} messages/s on one topic"
 
 # fmt: off
 FEATURES: Final[tuple[Feature, ...]] = (
@@ -141,8 +150,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     *_rows(_CLIENT, "byte_rate", _LOG, C.BYTES, {10: 1.5e7, 600: 8e8},
            "B/s", _BYTES, "few but huge messages load a gateway too", _PUB | _SIZE),
     *_rows(_CLIENT, "repeat_rate", _LOG, C.REPEATS, {2: 130, 10: 500},
-           "1/s", "publishes {} messages/s on one topic", "a flood says one thing; a start-up many",
-           _PUB),
+           "1/s", _REPEATS, "a flood says one thing; a start-up many", _PUB),
     *_rows(_CLIENT, "connects", _LOG, C.CONNECTS, {10: 30, 600: 600},
            "connects", "connects {} times", "flapping, or a fight over an id", _CON),
     *_rows(_CLIENT, "new_topics", _LOG, C.NEW_TOPICS, {10: 500, 600: 2_000},
@@ -175,8 +183,14 @@ FEATURES: Final[tuple[Feature, ...]] = (
          "asks an acknowledgement for {} of its messages", "load tools like QoS 1 and 2", _PUB),
     _one(_CLIENT, "payload_mean", _MEAN, C.BYTES, 60.0, 5e5, "B",
          "sends {} bytes a message", "with the rate, tells cameras from floods", _PUB | _SIZE),
-    *_rows(_CLIENT, "unlike_publish_rate", _UNLIKE, C.PUBLISHES, {10: 0, 60: 0, 600: 0},
+    *_rows(_CLIENT, "unlike_publish_rate", _UNLIKE, C.PUBLISHES, {10: 0},
            "1/s", _MESSAGES, "a device that changed its pace", _PUB),
+    *_rows(_CLIENT, "unlike_publish_rate", _UNLIKE_LONG, C.PUBLISHES, {60: 0, 600: 0},
+           "1/s", _MESSAGES, "a device that changed its pace; an update does too", _PUB),
+    *_rows(_CLIENT, "unlike_repeat_rate", _UNLIKE_STEEP, C.REPEATS, {10: 0},
+           "1/s", _REPEATS, "a device that turned says one thing; a start-up many", _PUB),
+    *_rows(_CLIENT, "unlike_repeat_rate", _UNLIKE_LONG, C.REPEATS, {60: 0, 600: 0},
+           "1/s", _REPEATS, "a device that turned says one thing; an update does too", _PUB),
     *_rows(_CLIENT, "unlike_byte_rate", _UNLIKE, C.BYTES, {60: 0, 600: 0},
            "B/s", _BYTES, "a device that changed its load", _PUB | _SIZE),
     *_rows(_CLIENT, "unlike_connects", _UNLIKE, C.CONNECTS, {600: 0},
@@ -196,7 +210,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
            "ids", "brings {} client ids never seen", "tools make up their ids", _CON),
     *_rows(_HOST, "host_empty_ids", _LOG, H.EMPTY_IDS, {600: 60},
            "connects", "connects {} times with an empty client id", "fuzzers do", _KEEP),
-    *_rows(_HOST, "host_guesses", _LINEAR, H.GUESSES, {10: 5, 60: 6, 600: 10},
+    *_rows(_HOST, "host_guesses", _LINEAR, H.GUESSES, {10: 5, 60: 6, 600: 5},
            "logins", "is refused {} logins with different passwords", "password guessing",
            _REF | _CRED),
     _one(_HOST, "host_tries", _LINEAR, G.TRIES, None, 2, "logins",
@@ -247,7 +261,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
          "sends {} bytes a message", "with the rate, tells cameras from floods", _PUB | _SIZE),
     _one(_HOST, "host_connections", _LOG, G.CONNECTIONS, None, 300, "connections",
          "holds {} connections", "holding the broker's places", _CON),
-    _one(_HOST, "host_half_open", _LINEAR, G.HALF_OPEN, None, 8, "connections",
+    _one(_HOST, "host_half_open", _STEEP, G.HALF_OPEN, None, 8, "connections",
          "holds {} connections that never finished CONNECT", "SlowITe's half-open form", _CON),
     _one(_HOST, "host_extreme_held", _LINEAR, G.EXTREME, None, 12, "connections",
          "holds {} connections with a keep-alive of 0 or of hours",
@@ -257,7 +271,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
          _CON),
     *_rows(_HOST, "unlike_host_opens", _UNLIKE, H.OPENS, {60: 0, 600: 0},
            "connections", "opens {} connections", "a place that changed its habit", _CON),
-    *_rows(_HOST, "unlike_host_publish_rate", _UNLIKE, H.PUBLISHES, {10: 0, 60: 0, 600: 0},
+    *_rows(_HOST, "unlike_host_publish_rate", _UNLIKE, H.PUBLISHES, {10: 0},
+           "1/s", _MESSAGES, "a place that changed its pace", _PUB),
+    *_rows(_HOST, "unlike_host_publish_rate", _UNLIKE_LONG, H.PUBLISHES, {60: 0, 600: 0},
            "1/s", _MESSAGES, "a place that changed its pace", _PUB),
     *_rows(_HOST, "unlike_host_byte_rate", _UNLIKE, H.BYTES, {600: 0},
            "B/s", _BYTES, "a place that changed its load", _PUB | _SIZE),

@@ -22,6 +22,7 @@ LEAST_UNLIKE: Final = 0.45  # being quieter than usual is no attack
 MOST_UNLIKE_MEAN: Final = 1.0  # one picture among readings says no more than forty times the size
 OLD: Final = 14_400.0  # seconds after which a subject is of full age: the lab teaches no older
 OLD_UNKNOWN: Final = 900.0  # the same without a normal: who rarely wakes stays a newcomer
+_OLDEST = np.array([OLD_UNKNOWN, OLD])  # without a normal, and with one
 _FULL_AGE = 86_400.0  # seconds that would be 1 in the context
 
 # The shapes by what is computed with them: LOG and MEAN, all that is per publish, what is unlike.
@@ -33,8 +34,13 @@ _ORDER: Final = (
     Shape.SHARE,
     Shape.UNLIKE_MEAN,
     Shape.UNLIKE,
+    Shape.UNLIKE_LONG,
+    Shape.UNLIKE_STEEP,
 )
 _UNLIKE_SLOPE = 0.5 * 2.5 / math.log(1e4)
+_STEEPER = 6.0  # times the slope, beyond 1
+_LEVEL_TO = 1.5  # updates, prints and washes come as far: 1,600 times the usual for minutes
+_BEYOND_LEVEL = 4.0  # times the slope
 _COUNT_DAMP = 1.0  # events: one more or less says little
 _BYTES_DAMP = 10_000.0  # bytes, likewise
 _SIZE_DAMP = 20.0  # bytes
@@ -92,6 +98,7 @@ class Layout:
         shapes = [f.shape for f in features]
         starts = {shape: sum(_ORDER.index(s) < i for s in shapes) for i, shape in enumerate(_ORDER)}
         self._of = {s: slice(start, start + shapes.count(s)) for s, start in starts.items()}
+        self._capped = slice(starts[Shape.LINEAR], starts[Shape.SHARE])
         self._logs = slice(starts[Shape.LOG], starts[Shape.SHARE])
         self._per_publish = slice(starts[Shape.MEAN], starts[Shape.UNLIKE])
         self._columns = np.array(columns)
@@ -99,23 +106,29 @@ class Layout:
         self._denominators = np.array(
             [self._denominator(f) for f in features[self._per_publish]], np.intp
         )
+        shares = np.array([[f.shape is Shape.SHARE] for f in features[self._per_publish]])
+        either = np.where(shares, (0.0, _SHARE_DAMP), (_FEWEST_PUBLISHES, 0.0))
+        self._fewest, self._share_damps = either.T.astype(np.float32)
         self._counters = np.array([0 if f.window is None else f.counter for f in features])
-        spans = [weight(f.window) if f.window else 1.0 for f in features]
-        self._spans = np.array(spans, np.float32)
+        self._spans = np.array(
+            [weight(f.window) if f.window else 1.0 for f in features], np.float32
+        )
         self._half_lives = np.array([f.window or 1.0 for f in features])
         self._caps = np.array([max(f.cap, 1.0) for f in features])
         self._log_caps = np.log1p(self._caps[self._logs])
         damps = [_BYTES_DAMP if f.unit == "B/s" else _COUNT_DAMP for f in features]
-        self._damps = np.array(damps[self._of[Shape.UNLIKE]])
+        self._unlike = slice(starts[Shape.UNLIKE], len(features))
+        self._damps = np.array(damps[self._unlike])
         self._rates = np.array([f.is_rate for f in features])
         self._counted = np.array([f.window is not None for f in features])
-        self._seen_earned = np.array([f.role is role and f.needs in sees for f in FEATURES])
-        self._seen_cold = self._seen_earned & ~np.array([f.learned for f in FEATURES])
+        # Each with a row for who has no normal yet, and one for who has.
+        self._seen = np.array([_seen(role, sees, earned=earned) for earned in (False, True)])
+        self._contexts = np.array([[self._is_host, 0, 0], [self._is_host, 0, 1]], np.float32)
 
     @property
     def sees_nothing(self) -> bool:
         """Whether the sensor sees nothing of a subject without a normal: it cannot be judged."""
-        return not self._seen_cold.any()
+        return not self._seen[0].any()
 
     def _source(self, feature: Feature) -> int:
         if feature.window is None:
@@ -130,7 +143,7 @@ class Layout:
         found, publishes = self._found(state)
         x = np.zeros((len(found), len(FEATURES)), np.float32)
         x[:, self._columns] = self._scaled(state, found, publishes)
-        seen = np.where(state.earned[:, None], self._seen_earned, self._seen_cold)
+        seen = self._seen.take(state.earned, axis=0)
         return Vectors(x=x, seen=seen, context=self._context(state))
 
     def figures(self, state: State) -> Figures:
@@ -158,45 +171,58 @@ class Layout:
     def _found(self, state: State) -> tuple[Floats, Floats]:
         """What the features are made of, and the publishes that belong to `_per_publish`."""
         flat = np.concatenate([state.counts.reshape(len(state.counts), -1), state.gauges], axis=1)
-        return flat[:, self._sources], flat[:, self._denominators]
+        return flat.take(self._sources, axis=1), flat.take(self._denominators, axis=1)
 
     def _expected(self, state: State, places: slice) -> Floats:
-        expected: Floats = state.rates[:, self._counters[places]] * self._spans[places]
+        expected = state.rates.take(self._counters[places], axis=1)
+        expected *= self._spans[places]
         return expected
 
     def _usual_mean(self, state: State, places: slice) -> Floats:
-        publishes = np.maximum(state.rates[:, [self._publishes]], 1e-9)
-        mean: Floats = np.divide(state.rates[:, self._counters[places]], publishes)
+        publishes = state.rates[:, self._publishes, None]
+        mean = state.rates.take(self._counters[places], axis=1)
+        mean /= np.maximum(publishes, 1e-9)
         return mean
 
     def _scaled(self, state: State, found: Floats, publishes: Floats) -> Floats:
         """The features of `found`, which is used up, scaled in place of it."""
-        linear, steep, share = (self._of[s] for s in (Shape.LINEAR, Shape.STEEP, Shape.SHARE))
-        logs = self._logs
-        fewest = np.maximum(publishes, _FEWEST_PUBLISHES)
-        found[:, linear] = capped_linear(found[:, linear], self._caps[linear])
-        found[:, steep] = np.minimum(found[:, steep] / self._caps[steep], FURTHEST)
-        first = self._per_publish.start
-        for means in (self._of[Shape.MEAN], self._of[Shape.UNLIKE_MEAN]):
-            found[:, means] /= fewest[:, means.start - first : means.stop - first]
-        found[:, share] /= publishes[:, share.start - first : share.stop - first] + _SHARE_DAMP
-        found[:, logs] = capped_log(found[:, logs], self._caps[logs], self._log_caps)
-        unlike, sizes = self._of[Shape.UNLIKE], self._of[Shape.UNLIKE_MEAN]
-        expected = self._expected(state, unlike)
-        found[:, unlike] = unlikeness(found[:, unlike], expected, self._damps)
+        capped, unlike, sizes = self._capped, self._unlike, self._of[Shape.UNLIKE_MEAN]
+        found[:, self._per_publish] /= np.maximum(publishes, self._fewest) + self._share_damps
+        found[:, capped] = self._within_caps(found[:, capped])
+        found[:, unlike] = unlikeness(found[:, unlike], self._expected(state, unlike), self._damps)
+        if found[:, unlike].max(initial=0.0) > 1.0:  # seldom; up to 1 these leave all as it is
+            long, steep = self._of[Shape.UNLIKE_LONG], self._of[Shape.UNLIKE_STEEP]
+            found[:, long] = levelled(found[:, long])
+            found[:, steep] = steeper(found[:, steep])
         if sizes.start < sizes.stop:
-            usual = self._usual_mean(state, sizes)
-            alike = unlikeness(found[:, sizes], usual, _SIZE_DAMP)
+            alike = unlikeness(found[:, sizes], self._usual_mean(state, sizes), _SIZE_DAMP)
             found[:, sizes] = np.minimum(alike, MOST_UNLIKE_MEAN)
         return found
 
+    def _within_caps(self, counts: Floats) -> NDArray[np.float64]:
+        """The features that have a cap (they come first), scaled."""
+        scaled: NDArray[np.float64] = counts / self._caps[self._capped]
+        logs = self._logs
+        if scaled.max(initial=0.0) <= 1.0:  # nearly always, and cheaper
+            scaled[:, logs] = np.log1p(counts[:, logs], dtype=np.float64)
+            scaled[:, logs] /= self._log_caps
+            return scaled
+        linear, steep = self._of[Shape.LINEAR], self._of[Shape.STEEP]
+        scaled[:, linear] = capped_linear(counts[:, linear], self._caps[linear])
+        np.minimum(scaled[:, steep], FURTHEST, out=scaled[:, steep])
+        scaled[:, logs] = capped_log(counts[:, logs], self._caps[logs], self._log_caps)
+        return scaled
+
     def _context(self, state: State) -> Floats:
-        context = np.empty((len(state.ages), 3), np.float32)
-        context[:, 0] = self._is_host
-        oldest = np.where(state.earned, OLD, OLD_UNKNOWN)
+        context = self._contexts.take(state.earned, axis=0)
+        oldest = _OLDEST.take(state.earned)
         context[:, 1] = scaled_age(np.minimum(np.maximum(state.ages, 0.0), oldest))
-        context[:, 2] = state.earned
         return context
+
+
+def _seen(role: Role, sees: Sees, *, earned: bool) -> list[bool]:
+    """Which features are seen of a subject of this role."""
+    return [f.role is role and f.needs in sees and (earned or not f.learned) for f in FEATURES]
 
 
 def scaled_age(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -232,6 +258,20 @@ def unlikeness(counts: Floats, expected: Floats, damp: float | NDArray[np.float6
     value = 0.5 + _UNLIKE_SLOPE * np.log(ratio)
     bounded: Floats = np.minimum(np.maximum(value, LEAST_UNLIKE), FURTHEST)
     return bounded
+
+
+def steeper(value: Floats) -> Floats:
+    """The same up to 1, and beyond it six times as steep; at most FURTHEST."""
+    beyond = np.maximum(value - 1.0, 0.0)
+    steep: Floats = np.minimum(value + (_STEEPER - 1.0) * beyond, FURTHEST)
+    return steep
+
+
+def levelled(value: Floats) -> Floats:
+    """The same up to 1, level for a while, and then four times as steep; at most FURTHEST."""
+    beyond = np.maximum(value - _LEVEL_TO, 0.0)
+    level: Floats = np.minimum(np.minimum(value, 1.0) + _BEYOND_LEVEL * beyond, FURTHEST)
+    return level
 
 
 def in_units(x: Floats) -> Floats:

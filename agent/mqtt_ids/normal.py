@@ -51,7 +51,7 @@ class Normal:
 
     def add(self, rows: Rows, amounts: Floats) -> None:
         """Count `amounts` (rows x counters) in the running slot."""
-        self._slot[rows] += amounts
+        self._slot[rows] = self._slot.take(rows, axis=0) + amounts
 
     def taint(self, rows: Rows) -> None:
         """Keep the running slot of `rows` out of their normal: something odd happened in it."""
@@ -76,8 +76,9 @@ class Normal:
 
     def rates(self, rows: Rows) -> Floats:
         """Usual events per second: rows x counters; 0 where nothing was learned."""
-        seconds = np.maximum(self._seconds[rows, 0], 1.0)
-        rates: Floats = self._total[rows] / seconds[:, None]
+        seconds = np.maximum(self._seconds[:, 0][rows], 1.0)
+        rates = self._total.take(rows, axis=0)
+        rates /= seconds[:, None]
         return rates
 
     def earned(self, rows: Rows) -> NDArray[np.bool_]:

@@ -291,7 +291,8 @@ class Registry(Generic[S]):
 
     def every(self, tick: int, nth: int) -> list[S]:
         """Every `nth` subject, others at each `tick`, so that all have their turn."""
-        return [s for s in self._subjects.values() if s.row % nth == tick % nth]
+        turn = tick % nth
+        return [s for s in self._subjects.values() if s.row % nth == turn]
 
     def _forget_one(self) -> bool:
         for _ in range(min(_SEARCHED, len(self._subjects))):

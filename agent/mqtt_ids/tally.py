@@ -147,9 +147,9 @@ class Tally(Roster):
         counts = self._host_counts(host, event.time)
         if self._will(event):
             return
-        if event.code not in LOGIN_CODES:
+        if event.code not in LOGIN_CODES or event.credential is None:
             counts[H.REFUSED] += 1
-        elif event.credential is not None and host.tried(event.credential, event.time):
+        elif host.tried(event.credential, event.time):
             counts[H.RETRIES] += 1
             if (
                 counts[H.RETRIES] == 1

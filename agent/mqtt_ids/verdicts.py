@@ -2,7 +2,9 @@
 
 A score is odd above its threshold (the paper's equation 3, with a threshold of any origin). It
 is an attack when odd scores persist, or at once when one is far beyond the threshold: evidence
-is the fading sum of how many times the score doubled the threshold.
+is the fading sum of how many times the score doubled the threshold. There are two such sums: a
+quick one for what goes on for seconds, and a slow one for what comes back for minutes, such as one
+guess a minute.
 """
 
 import enum
@@ -17,6 +19,11 @@ HALF_LIFE: Final = 10.0  # seconds in which evidence fades by half
 MOST_PER_SCORE: Final = 4.0  # doublings that one score can add
 ENOUGH: Final = 3.0  # doublings that make an attack
 AT_ONCE: Final = 8.0  # times the threshold that make an attack by themselves
+SLOW_HALF_LIFE: Final = 600.0  # seconds in which slow evidence fades by half
+SLOW_EVERY: Final = 8.0  # seconds between two scores that add slow evidence
+LEAST_PER_SLOW: Final = 0.5  # doublings below which a score adds nothing to it
+MOST_PER_SLOW: Final = 2.0  # doublings that one score can add to it
+ENOUGH_SLOW: Final = 6.0  # doublings of slow evidence that make an attack
 
 _FIRST_ROWS = 16
 
@@ -35,16 +42,19 @@ class Verdicts:
     def __init__(self) -> None:
         self._evidence = np.zeros(_FIRST_ROWS)
         self._at = np.zeros(_FIRST_ROWS)
+        self._slow = np.zeros(_FIRST_ROWS)
+        self._slow_at = np.full(_FIRST_ROWS, -np.inf)
         self._began = np.zeros(_FIRST_ROWS)
         self._verdict = np.zeros(_FIRST_ROWS, np.int8)
         self._score = np.full(_FIRST_ROWS, np.nan)
 
     def start(self, row: int) -> None:
         """Make `row` a new subject of whom nothing is known."""
-        for name in ("_evidence", "_at", "_began", "_verdict", "_score"):
+        for name in ("_evidence", "_at", "_slow", "_slow_at", "_began", "_verdict", "_score"):
             array = grown(getattr(self, name), row)
             array[row] = 0
             setattr(self, name, array)
+        self._slow_at[row] = -np.inf
         self._score[row] = np.nan
 
     def judge(
@@ -65,7 +75,9 @@ class Verdicts:
         sign = np.clip(np.log2(np.maximum(ratio, 1e-9)), 0.0, MOST_PER_SCORE) * fresh
         evidence = before + sign
         odd = ratio > 1.0
-        attack = fresh & odd & ((evidence >= ENOUGH) | (ratio >= AT_ONCE))
+        slow = self._slowly(rows, sign, now)
+        enough = (evidence >= ENOUGH) | (slow >= ENOUGH_SLOW) | (ratio >= AT_ONCE)
+        attack = fresh & odd & enough
         verdict = np.where(attack, Verdict.ATTACK, np.where(odd, Verdict.ODD, Verdict.CALM))
         began = odd & (self._verdict[rows] == Verdict.CALM)
         self._began[rows] = np.where(began, now, self._began[rows])
@@ -74,6 +86,16 @@ class Verdicts:
         self._verdict[rows] = verdict
         self._score[rows] = scores
         return verdict.astype(np.int8)
+
+    def _slowly(self, rows: Rows, sign: NDArray[np.float64], now: float) -> NDArray[np.float64]:
+        """The slow evidence against `rows`, with these new signs."""
+        since = now - self._slow_at[rows]
+        slow = self._slow[rows] * np.exp2(-since / SLOW_HALF_LIFE)
+        adds = (sign >= LEAST_PER_SLOW) & (since >= SLOW_EVERY)
+        slow += np.where(adds, np.minimum(sign, MOST_PER_SLOW), 0.0)
+        self._slow[rows] = np.where(adds, slow, self._slow[rows])
+        self._slow_at[rows] = np.where(adds, now, self._slow_at[rows])
+        return slow
 
     def calm(self, rows: Rows, scores: Floats) -> None:
         """None of `rows` is odd. The same as `judge`, in a fraction of the time."""

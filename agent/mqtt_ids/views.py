@@ -23,9 +23,13 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """One round of judging, row by row: whom, by which score, and held against what."""
+    """One round of judging, row by row: whom, by which score, and held against what.
+
+    `fresh` tells who did something since the last round: others add no evidence.
+    """
 
     time: float
     batch: AnyBatch
     scores: Floats
     thresholds: NDArray[np.float64]
+    fresh: NDArray[np.bool_]

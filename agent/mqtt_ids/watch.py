@@ -5,7 +5,8 @@ that the same events always give the same vectors.
 """
 
 import math
-from typing import Final, Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,6 +40,14 @@ class Batch(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
 AnyBatch = Batch[ClientSubject] | Batch[HostSubject]
 
 
+class _Look(NamedTuple, Generic[S]):
+    """Subjects of one role, their rows, and their windows at one moment."""
+
+    subjects: list[S]
+    rows: Rows
+    counts: Floats
+
+
 class _Side(Generic[S]):
     """Everything about one role: clients, or hosts."""
 
@@ -60,29 +69,50 @@ class _Side(Generic[S]):
 
     def fold(self, subjects: list[S], now: float) -> None:
         """Move the subjects' counts into the windows and normals, and empty the list."""
+        live, amounts = self._taken(subjects)
+        if live:
+            self._counted(_rows(live), amounts, now)
+            self.due |= {subject.row: subject for subject in live}
+
+    def look(self, subjects: list[S], others: Iterable[S], now: float) -> "_Look[S]":
+        """Fold `subjects`, and read whoever has news since the last look, and `others`."""
+        if self.due:  # somebody was folded before: whose row comes first is not known
+            self.fold(subjects, now)
+        live, amounts = self._taken(subjects)
+        whom = {row: subject for row, subject in self.due.items() if subject.tracked}
+        self.due = {}
+        whom |= {subject.row: subject for subject in live}
+        for other in others:
+            whom.setdefault(other.row, other)
+        found = list(whom.values())
+        rows = _rows(found)
+        return _Look(found, rows, self._counted(rows, amounts, now))
+
+    def state(self, look: "_Look[S]", gauges: Floats, now: float) -> State:
+        """What is known at `now` of those that were looked at just then."""
+        return State(
+            counts=look.counts,
+            gauges=gauges,
+            rates=self.normal.rates(look.rows),
+            earned=self.normal.earned(look.rows),
+            ages=np.array([now - subject.since for subject in look.subjects]),
+        )
+
+    def _counted(self, rows: Rows, amounts: Floats, now: float) -> Floats:
+        """Count `amounts` for the first of `rows`; the windows of all."""
+        if len(amounts):
+            self.normal.add(rows[: len(amounts)], amounts)
+        return self.windows.add_and_read(rows, amounts, now)
+
+    @staticmethod
+    def _taken(subjects: list[S]) -> tuple[list[S], Floats]:
+        """Those of `subjects` that are still tracked, and their counts; the list is emptied."""
         live = [subject for subject in subjects if subject.tracked]
         subjects.clear()
-        if not live:
-            return
         amounts = np.array([subject.counts for subject in live], np.float32)
-        rows = np.array([subject.row for subject in live], np.intp)
-        self.windows.add(rows, amounts, now)
-        self.normal.add(rows, amounts)
         for subject in live:
             subject.counts = None
-            self.due[subject.row] = subject
-
-    def state(self, subjects: list[S], gauges: Floats, now: float) -> State:
-        """What is known of `subjects` at `now`."""
-        rows = np.array([subject.row for subject in subjects], np.intp)
-        ages = np.array([now - subject.since for subject in subjects])
-        return State(
-            counts=self.windows.read(rows, now),
-            gauges=gauges,
-            rates=self.normal.rates(rows),
-            earned=self.normal.earned(rows),
-            ages=ages,
-        )
+        return live, amounts
 
 
 class Watch:
@@ -111,25 +141,29 @@ class Watch:
 
     def fold(self, now: float) -> None:
         """Move what was counted since the last fold into the windows."""
-        tally = self.tally
         # Where nobody came by for long, what was counted did not happen just now.
-        counted_by = min(now, self._edge)
+        counted_by = now if self._edge == -math.inf else min(now, self._edge)
+        self._begin_fold(now)
+        self._clients.fold(self.tally.clients_to_fold, counted_by)
+        self._hosts.fold(self.tally.hosts_to_fold, counted_by)
+        self._end_fold(now)
+
+    def _begin_fold(self, now: float) -> None:
         if self._edge == -math.inf:
-            counted_by = now
             self._turn = now + SLOT
             self._sweep = now + FORGET_SWEEP
         self._edge = now + STEP
-        tally.connections.ripen(now)
+        self.tally.connections.ripen(now)
         self.settle_newcomers()
-        self._clients.fold(tally.clients_to_fold, counted_by)
-        self._hosts.fold(tally.hosts_to_fold, counted_by)
+
+    def _end_fold(self, now: float) -> None:
         if now >= self._turn:
             self._turn = now + SLOT
             self._clients.normal.turn(now)
             self._hosts.normal.turn(now)
         if now >= self._sweep:
             self._sweep = now + FORGET_SWEEP
-            tally.topics.expire(now)
+            self.tally.topics.expire(now)
 
     def settle_newcomers(self) -> None:
         """Give rows to subjects that came since the last fold."""
@@ -138,15 +172,19 @@ class Watch:
 
     def due(self, now: float) -> tuple[Batch[ClientSubject] | None, Batch[HostSubject] | None]:
         """Who has news since the last call, and the quiet ones at a slower pace."""
-        self.fold(now)
+        tally = self.tally
+        if now > self._edge:  # what was counted did not happen just now
+            self.fold(now)
+        self._begin_fold(now)
         self._tick += 1
-        clients = self._whom(self._clients, self.tally.clients.every(self._tick, QUIET_EVERY))
-        hosts = self._whom(self._hosts, self.tally.hosts.every(self._tick, QUIET_EVERY))
-        for host in self._uneasy():
-            hosts.setdefault(host.row, host)
-        none = np.empty((len(clients), 0), np.float32)
-        held = [host.gauges for host in hosts.values()]
-        gauges = np.array(held, np.float32).reshape(len(hosts), Gauge.COUNT)
+        quiet = tally.clients.every(self._tick, QUIET_EVERY)
+        clients = self._clients.look(tally.clients_to_fold, quiet, now)
+        others = [*tally.hosts.every(self._tick, QUIET_EVERY), *self._uneasy()]
+        hosts = self._hosts.look(tally.hosts_to_fold, others, now)
+        self._end_fold(now)
+        none = np.empty((len(clients.subjects), 0), np.float32)
+        held = [host.gauges for host in hosts.subjects]
+        gauges = np.array(held, np.float32).reshape(len(held), Gauge.COUNT)
         return (
             self._batch(self._clients, clients, none, now),
             self._batch(self._hosts, hosts, gauges, now),
@@ -178,7 +216,7 @@ class Watch:
 
     def earned(self, clients: list[ClientSubject]) -> NDArray[np.bool_]:
         """Which of the clients have a normal of their own."""
-        return self._clients.normal.earned(np.array([c.row for c in clients], np.intp))
+        return self._clients.normal.earned(_rows(clients))
 
     def _uneasy(self) -> list[HostSubject]:
         """Hosts whose gauges rose without events; those with half-open ones come again."""
@@ -190,19 +228,14 @@ class Watch:
         return hosts
 
     @staticmethod
-    def _whom(side: _Side[S], quiet: list[S]) -> dict[int, S]:
-        news, side.due = side.due, {}
-        whom = {row: subject for row, subject in news.items() if subject.tracked}
-        for subject in quiet:
-            whom.setdefault(subject.row, subject)
-        return whom
-
-    @staticmethod
-    def _batch(side: _Side[S], whom: dict[int, S], gauges: Floats, now: float) -> Batch[S] | None:
-        subjects = list(whom.values())
-        if not subjects or side.layout.sees_nothing:
+    def _batch(side: _Side[S], look: _Look[S], gauges: Floats, now: float) -> Batch[S] | None:
+        if not look.subjects or side.layout.sees_nothing:
             return None
-        state = side.state(subjects, gauges, now)
+        state = side.state(look, gauges, now)
         return Batch(
-            role=side.role, subjects=subjects, state=state, vectors=side.layout.vectors(state)
+            role=side.role, subjects=look.subjects, state=state, vectors=side.layout.vectors(state)
         )
+
+
+def _rows(subjects: Sequence[ClientSubject | HostSubject]) -> Rows:
+    return np.array([subject.row for subject in subjects], np.intp)

@@ -17,7 +17,7 @@ T = TypeVar("T", bound=np.generic)
 Rows = NDArray[np.intp]
 Floats = NDArray[np.float32]
 
-_HALF_LIVES = np.array(HALF_LIVES)
+_MINUS_HALF_LIVES = -np.array(HALF_LIVES)
 _FIRST_ROWS = 16
 
 
@@ -47,14 +47,24 @@ class Windows:
 
     def add(self, rows: Rows, amounts: Floats, now: float) -> None:
         """Count `amounts` (rows x counters) as having happened at `now`."""
-        self._counts[rows] = self.read(rows, now) + amounts[:, :, None]
-        self._at[rows] = now
+        self.add_and_read(rows, amounts, now)
+
+    def add_and_read(self, rows: Rows, amounts: Floats, now: float) -> Floats:
+        """Count `amounts` for the first of `rows`, and read all: in the time of either."""
+        counts = self.read(rows, now)
+        added = len(amounts)
+        if added:
+            counts[:added] += amounts[:, :, None]
+            self._counts[rows[:added]] = counts[:added]
+            self._at[rows[:added]] = now
+        return counts
 
     def read(self, rows: Rows, now: float) -> Floats:
         """The counters at `now`: rows x counters x half-lives. Never negative."""
         age = np.maximum(now - self._at[rows], 0.0)
-        fade = np.exp2(-age[:, None] / _HALF_LIVES).astype(np.float32)
-        faded: Floats = self._counts[rows] * fade[:, None, :]
+        fade = np.exp2(age[:, None] / _MINUS_HALF_LIVES).astype(np.float32)
+        faded = self._counts.take(rows, axis=0)
+        faded *= fade[:, None, :]
         return faded
 
 

@@ -85,29 +85,29 @@ class Int8Network:
         """Reconstruct rows x (n, inputs): (n, outputs), multiples of 1/256 in [0, 255/256]."""
         result = np.empty((len(x), self.outputs), np.float32)
         for start in range(0, len(x), _ROWS):
-            values = self._whole_steps(x[start : start + _ROWS])
+            part = x[start : start + _ROWS]
+            values = self._whole_steps(part, np.empty_like(part))
             for step in self._steps:
                 values = step.run(values)
             logits = values.astype(np.int16) + np.int16(self.layers[-1].output.zero - _LOW)
             result[start : start + _ROWS] = self._sigmoid[logits]
         return result
 
-    def snap(self, x: Floats) -> Floats:
-        """Round rows x to the steps of the input: a new array, on which all runtimes agree.
+    def snap(self, x: Floats, out: Floats) -> None:
+        """Round rows x to the steps of the input, into `out`: values on which all runtimes agree.
 
         Of a value halfway between two steps each runtime thinks otherwise (ai-edge-litert takes
         the even one, tflite-runtime the upper), and features that count up to a cap of 6 or 10
         meet such values.
         """
-        rows = self._whole_steps(x)
-        rows *= np.float32(self.input.step)
-        return rows
+        self._whole_steps(x, out)
+        out *= np.float32(self.input.step)
 
-    def _whole_steps(self, x: Floats) -> Floats:
-        """The inputs as q - zero."""
-        steps = x / np.float32(self.input.step)
-        np.rint(steps, out=steps)
-        return np.clip(steps, _LOW - self.input.zero, _HIGH - self.input.zero, out=steps)
+    def _whole_steps(self, x: Floats, out: Floats) -> Floats:
+        """The inputs as q - zero, in `out`."""
+        np.rint(np.divide(x, np.float32(self.input.step), out=out), out=out)
+        np.maximum(out, _LOW - self.input.zero, out=out)  # np.clip takes twice the time
+        return np.minimum(out, _HIGH - self.input.zero, out=out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mqtt_ids_model.arrays import Flags, Floats
 
+QUIETER = 0.25  # weight of the squared error of a feature that is lower than expected
 MASKED = 0.5  # what the network is given for a feature that is not seen
 
 
@@ -46,14 +47,19 @@ def reconstruction_error(x: Floats, reconstruction: Floats, seen: Flags) -> tupl
     """The score (n,) and each feature's squared error (n, F), 0 where it is masked.
 
     The score is the mean over the features seen of (x - x')**2, where x' = decoder(encoder(x))
-    and x is unclipped (the paper's equations 1, 2 and 4). Raises ValueError for a vector of which
-    nothing is seen (it has no score), and where a feature that is seen is not a number.
+    and x is unclipped (the paper's equations 1, 2 and 4). Where x is below x', the error counts
+    QUIETER times: what is less than expected is seldom an attack.
+
+    Raises ValueError for a vector of which nothing is seen (it has no score), and where a feature
+    that is seen is not a number.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # looked for below, where it counts
         errors = x - reconstruction
+        quieter = errors < 0.0
         errors *= errors
+        np.multiply(errors, QUIETER, out=errors, where=quieter)
     np.copyto(errors, 0.0, where=~seen)
-    count = np.count_nonzero(seen, axis=1)
+    count = seen.sum(axis=1)
     if not count.all():
         raise ValueError("a vector of which no feature is seen has no score")
     score: Floats = (errors.sum(axis=1) / count).astype(np.float32)

@@ -20,7 +20,7 @@ from mqtt_ids_model.int8 import Int8Network
 
 NUMPY = "numpy"
 RUNTIMES = (runtimes.AI_EDGE_LITERT, runtimes.TFLITE_RUNTIME, NUMPY)  # in order of preference
-BATCHES = {256: 128, 32: 8, 8: 1, 1: 0}  # rows per call: used where more than so many are left
+BATCHES = {128: 64, 64: 32, 32: 16, 16: 1, 1: 0}  # rows per call: where more than so many are left
 
 
 class Scorer(Protocol):
@@ -73,30 +73,29 @@ class _TfliteScorer:
     def __init__(self, runtime: str, network: Autoencoder | Int8Network) -> None:
         self.runtime = runtime
         self.sizes = network.sizes
-        self._snap = network.snap if isinstance(network, Int8Network) else None
+        self._put = network.snap if isinstance(network, Int8Network) else _copy
         self._module = runtimes.load(runtime)
         self._model = tflite.to_bytes(network)
-        self._padded = {size: np.zeros((size, network.inputs), np.float32) for size in BATCHES}
+        self._rows = {size: np.zeros((size, network.inputs), np.float32) for size in BATCHES}
         self._interpreters: dict[int, runtimes.FixedBatch] = {}
         self._interpreter(1)  # a runtime that cannot run the model says so here
 
     def reconstruct(self, x: Floats) -> Floats:
         x = _checked(x, self.sizes[0])
-        if self._snap is not None:
-            x = self._snap(x)
-        result = np.empty((len(x), self.sizes[-1]), np.float32)
-        start = 0
-        while start < len(x):
-            size = next(size for size, least in BATCHES.items() if len(x) - start > least)
-            part = x[start : start + size]
-            if len(part) < size:
-                padded = self._padded[size]
-                padded[: len(part)] = part
-                result[start:] = self._interpreter(size).run(padded)[: len(part)]
-            else:
-                result[start : start + size] = self._interpreter(size).run(part)
-            start += size
-        return result
+        parts = []
+        while len(x):
+            size = next(size for size, least in BATCHES.items() if len(x) > least)
+            parts.append(self._run(x[:size], size))
+            x = x[size:]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.empty((0, self.sizes[-1]), np.float32), *parts])
+
+    def _run(self, part: Floats, size: int) -> Floats:
+        """At most `size` rows, padded to as many with whatever was there before."""
+        rows = self._rows[size]
+        self._put(part, rows[: len(part)])
+        return self._interpreter(size).run(rows)[: len(part)]
 
     def _interpreter(self, size: int) -> runtimes.FixedBatch:
         interpreter = self._interpreters.get(size)
@@ -104,6 +103,10 @@ class _TfliteScorer:
             interpreter = runtimes.FixedBatch(self._module, self._model, size, self.sizes[0])
             self._interpreters[size] = interpreter
         return interpreter
+
+
+def _copy(x: Floats, out: Floats) -> None:
+    out[:] = x
 
 
 def _checked(x: Floats, width: int) -> Floats:

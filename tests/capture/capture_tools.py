@@ -5,6 +5,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from mqtt_ids.events import AnyEvent
 from mqtt_ids.lab.capture_writer import (
@@ -78,6 +79,13 @@ def pcap(frames: Iterable[Frame], *, order: ByteOrder = "<", nano: bool = False)
     write_pcap(stream, frames, order=order, nano=nano)
     stream.seek(0)
     return stream
+
+
+def saved(path: Path, frames: Iterable[Frame]) -> Path:
+    """`path`, at which these frames are written as pcap."""
+    with path.open("wb") as stream:
+        write_pcap(stream, frames)
+    return path
 
 
 def pcapng(frames: Iterable[Frame], *, order: ByteOrder = "<", digits: int = 6) -> io.BytesIO:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import capture_tools as tools
 import dpkt
-import mixing
 import pytest
 
 from mqtt_ids.decoder import Decoder
+from mqtt_ids.evaluating import mixing
 from mqtt_ids.events import AnyEvent, Connected, Malformed, Published
 from mqtt_ids.lab import capture_writer as writer
 from mqtt_ids.lab import fuzz
@@ -20,6 +20,7 @@ from mqtt_ids.lab.speech import malformed
 from mqtt_ids.lab.talks import Endpoint
 from mqtt_ids.lab.wire import connect, publish
 from mqtt_ids.packets import ConnectPacket, MalformedPacket, Packet, PublishPacket
+from mqtt_ids.sensors.capture import files
 
 HEADERS = {writer.NULL: 4, writer.ETHERNET: 14, writer.LOOP: 4, writer.COOKED: 16, 276: 20}
 CHAT = (connect(Connect("sensor")), publish(Publish("home/t", 3000)))
@@ -228,9 +229,7 @@ def calm(tmp_path: Path) -> Path:
 
 
 def saved(path: Path, events: list[AnyEvent], link: int) -> Path:
-    with path.open("wb") as stream:
-        writer.write_pcap(stream, writer.frames_of(events, link=link))
-    return path
+    return tools.saved(path, writer.frames_of(events, link=link))
 
 
 def attack(path: Path, *, size: int, link: int = writer.ETHERNET) -> Path:
@@ -249,12 +248,12 @@ def test_an_attack_is_mapped_onto_a_calm_client(
     claimed = "x" * client_id if isinstance(client_id, int) else client_id
     onto, own = next(iter(mixing.clients(calm).items()))
     other, out = attack(tmp_path / "attack.pcapng", size=size), tmp_path / "mix.pcap"
-    mixed = mixing.mix(calm, other, out, onto=onto, at=60.0, client_id=claimed)
-    before, after = read(calm), read(out)
+    mixed = mixing.mix(calm, other, onto=onto, at=60.0, client_id=claimed)
+    before, after = read(calm), read(tools.saved(out, mixed.frames))
     added = after.copy()
     for frame in before:
         added.remove(frame)
-    assert len(added) == mixed.frames == len(after) - len(before)
+    assert len(added) == len(after) - len(before) == len(read_any(other))
     assert [frame[0] for frame in after] == sorted(frame[0] for frame in after)
     assert added[0][0] == pytest.approx(before[0][0] + 60.0)
     assert (mixed.start, mixed.end) == pytest.approx((added[0][0], added[-1][0]))
@@ -291,6 +290,11 @@ def acknowledged(frames: list[writer.Frame], port: int) -> bool:
     return any(tcp.dport == port and tcp.ack == upto for tcp in map(tcp_of, frames))
 
 
+def read_any(path: Path) -> list[writer.Frame]:
+    with path.open("rb") as stream:
+        return list(files.frames(stream, path.name))
+
+
 def read(path: Path) -> list[writer.Frame]:
     stream = io.BytesIO(path.read_bytes())
     return [(time, writer.COOKED, len(data), data) for time, data in dpkt.pcap.Reader(stream)]
@@ -300,7 +304,8 @@ def test_a_port_that_the_calm_client_uses_is_not_used_again(tmp_path: Path) -> N
     with (tmp_path / "calm.pcap").open("wb") as stream:
         writer.write_pcap(stream, chat().frames(writer.COOKED))
     other, out = attack(tmp_path / "attack.pcapng", size=1460), tmp_path / "mix.pcap"
-    mixing.mix(tmp_path / "calm.pcap", other, out, onto=tools.CLIENT.address, at=0.5)
+    mixed = mixing.mix(tmp_path / "calm.pcap", other, onto=tools.CLIENT.address, at=0.5)
+    tools.saved(out, mixed.frames)
     used = {tcp.sport for tcp in map(tcp_of, read(out)) if tcp.dport == writer.PORT}
     assert used == {40_000, 40_001, 20_000}
 
@@ -312,7 +317,8 @@ def test_an_attack_over_ipv4_is_mapped_onto_ipv6(tmp_path: Path) -> None:
     home.say(b"\x20\x02\x00\x00", side="server")
     (tmp_path / "calm.pcap").write_bytes(tools.pcap(home.frames(writer.COOKED)).getvalue())
     other, out = attack(tmp_path / "attack.pcapng", size=1460), tmp_path / "mix.pcap"
-    mixing.mix(tmp_path / "calm.pcap", other, out, onto="fd00::10", at=1.0, client_id="mine")
+    mixed = mixing.mix(tmp_path / "calm.pcap", other, onto="fd00::10", at=1.0, client_id="mine")
+    tools.saved(out, mixed.frames)
     assert ways(read(out)) == {("fd00::10", "fd00::2"), ("fd00::2", "fd00::10")}
     assert [type(one) for one in decoded(said(read(out), 40_001))] == [
         ConnectPacket,
@@ -324,4 +330,4 @@ def test_an_attack_over_ipv4_is_mapped_onto_ipv6(tmp_path: Path) -> None:
 def test_a_client_that_is_not_there_is_refused(calm: Path, tmp_path: Path) -> None:
     other = attack(tmp_path / "attack.pcapng", size=1460)
     with pytest.raises(ValueError, match="no client"):
-        mixing.mix(calm, other, tmp_path / "mix.pcap", onto="203.0.113.1", at=0.0)
+        mixing.mix(calm, other, onto="203.0.113.1", at=0.0)

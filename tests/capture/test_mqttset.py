@@ -11,9 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mixing
+import capture_tools as tools
 import pytest
 
+from mqtt_ids.evaluating import mixing
 from mqtt_ids.events import SEES_ALL
 from mqtt_ids.models import DEFAULT, open_model
 from mqtt_ids.scanning.scan import Scan
@@ -118,11 +119,10 @@ def test_an_attack_by_a_known_client_is_found_and_nobody_else_accused(
     mqttset: Path, tmp_path: Path, name: str, turn: int
 ) -> None:
     address, client_id = mixed_with(mqttset)[turn]
-    out = tmp_path / "mixed.pcap"
     mixed = mixing.mix(
-        mqttset / CALM, mqttset / name, out, onto=address, at=INTO_CALM, client_id=client_id
+        mqttset / CALM, mqttset / name, onto=address, at=INTO_CALM, client_id=client_id
     )
-    scanned = scan(out)
+    scanned = scan(tools.saved(tmp_path / "mixed.pcap", mixed.frames))
     assert {one["address"] for one in scanned.alarms} == {address}
     accused = {who for one in scanned.alarms for who in (one["client_id"], *one["clients"])}
     assert accused <= {None, client_id}
@@ -135,9 +135,8 @@ def test_an_attack_from_a_known_address_accuses_no_calm_client(
 ) -> None:
     calm = mixing.clients(mqttset / CALM)
     address, own = mixed_with(mqttset)[0]
-    out = tmp_path / "mixed.pcap"
-    mixed = mixing.mix(mqttset / CALM, mqttset / name, out, onto=address, at=INTO_CALM)
-    scanned = scan(out)
+    mixed = mixing.mix(mqttset / CALM, mqttset / name, onto=address, at=INTO_CALM)
+    scanned = scan(tools.saved(tmp_path / "mixed.pcap", mixed.frames))
     assert {one["address"] for one in scanned.alarms} == {address}
     accused = {who for one in scanned.alarms for who in (one["client_id"], *one["clients"])}
     assert not accused & (set(calm.values()) - {own})

@@ -16,10 +16,11 @@ from jsonschema import Draft202012Validator
 
 from mqtt_ids import events as ev
 from mqtt_ids.alerts import Alert, encode
-from mqtt_ids.detector import Detector, mask_class
-from mqtt_ids.events import SEES_ALL, Sees
+from mqtt_ids.detector import Detector
+from mqtt_ids.events import SEES_ALL, SENSORS, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import CALM_AFTER, MOST_NOTES, MOST_OPEN, Sign
+from mqtt_ids.mask_classes import in_card, mask_class
 from mqtt_ids.models import open_model
 from mqtt_ids_model import Model, ModelError
 
@@ -47,7 +48,7 @@ def flood(pen: Pen, seconds: int = 5, rate: int = 500) -> Iterator[ev.Event]:
 
 
 def dos(pen: Pen) -> Iterator[ev.Event]:
-    for client in range(200):
+    for client in range(400):  # within four seconds as many as in a large home that starts
         pen.wait(0.02)
         number, events = pen.joined(f"zombie-{client}", EVIL)
         yield from events
@@ -316,15 +317,26 @@ def test_a_number_is_a_threshold_for_everybody(model: Model) -> None:
 
 def test_a_card_that_lacks_a_threshold_is_refused(model: Model) -> None:
     thresholds = dict(model.card.thresholds)
-    del thresholds[mask_class(Role.HOST, earned=True)]
+    del thresholds[in_card("all", mask_class(Role.HOST, earned=True))]
     card = msgspec.structs.replace(model.card, thresholds=thresholds)
-    with pytest.raises(ModelError, match="no threshold for host/learned"):
+    with pytest.raises(ModelError, match="no threshold for all/host/learned"):
         Detector(Model(card, model.scorer, None), sees=SEES_ALL)
 
 
-def test_the_card_has_a_threshold_for_each_mask_class(model: Model) -> None:
-    wanted = {mask_class(role, earned=earned) for role in Role for earned in (False, True)}
-    assert set(model.card.thresholds) == wanted
+def test_the_card_has_a_threshold_for_each_mask_class_of_each_sensor(model: Model) -> None:
+    masks = [mask_class(role, earned=earned) for role in Role for earned in (False, True)]
+    assert set(model.card.thresholds) == {in_card(one, mask) for one in SENSORS for mask in masks}
+
+
+@pytest.mark.parametrize(
+    ("sees", "sensor"),
+    [(sees, name) for name, sees in SENSORS.items()]
+    + [(SEES_ALL & ~Sees.PINGS, "all"), (Sees.CONNECTIONS | Sees.KEEP_ALIVE, "log")],
+)
+def test_thresholds_are_those_of_the_sensor(model: Model, sees: Sees, sensor: str) -> None:
+    mask = mask_class(Role.HOST, earned=False)
+    found = Detector(model, sees=sees).thresholds[mask]
+    assert found == model.card.thresholds[in_card(sensor, mask)]["budget"]
 
 
 # --- promises ------------------------------------------------------------------------------

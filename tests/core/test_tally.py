@@ -162,11 +162,13 @@ def test_refused_with_one_credential_again_and_again_is_a_stale_password(
     assert tally.facts[0].client_id == "cam"
 
 
-def test_refused_with_ever_new_or_unseen_credentials_are_guesses(tally: Tally, pen: Pen) -> None:
+def test_ever_new_credentials_are_guesses_and_unseen_ones_merely_refused(
+    tally: Tally, pen: Pen
+) -> None:
     for credential in (1, 2, 3, None, None):
         opened = pen.opened()
         told(tally, opened, pen.refused(opened.connection, credential=credential))
-    assert host(tally) == {"OPENS": 5, "GUESSES": 5}
+    assert host(tally) == {"OPENS": 5, "GUESSES": 3, "REFUSED": 2}
     assert kinds(tally) == []
 
 

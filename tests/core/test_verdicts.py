@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_ids.verdicts import AT_ONCE, ENOUGH, HALF_LIFE, Verdict, Verdicts
+from mqtt_ids.verdicts import (
+    AT_ONCE,
+    ENOUGH,
+    HALF_LIFE,
+    SLOW_EVERY,
+    SLOW_HALF_LIFE,
+    Verdict,
+    Verdicts,
+)
 
 ROW = np.array([0], np.intp)
 THRESHOLD = 0.01
@@ -57,7 +65,24 @@ def test_odd_seconds_far_apart_are_no_attack() -> None:
     for _ in range(100):
         assert court.judge(4.0) is Verdict.ODD
         for _ in range(3):
-            assert court.judge(0.5, after=HALF_LIFE) is Verdict.CALM
+            assert court.judge(0.5, after=SLOW_HALF_LIFE / 2) is Verdict.CALM
+
+
+@pytest.mark.parametrize("ratio", [1.5, 2.0, 6.0])
+def test_what_comes_back_each_minute_is_an_attack_in_the_end(ratio: float) -> None:
+    court = Court()
+    verdicts = [court.judge(ratio, after=60.0) for _ in range(20)]
+    assert verdicts[:2] == [Verdict.ODD] * 2
+    assert verdicts[-1] is Verdict.ATTACK
+
+
+def test_slow_evidence_takes_one_score_in_so_many_seconds() -> None:
+    often, seldom = Court(), Court()
+    for _ in range(int(SLOW_EVERY)):
+        often.judge(1.05)  # too little
+    assert often.judge(3.0) is Verdict.ODD
+    assert seldom.judge(3.0) is Verdict.ODD
+    assert often.verdicts._slow[0] == seldom.verdicts._slow[0]
 
 
 def test_barely_odd_is_never_an_attack() -> None:

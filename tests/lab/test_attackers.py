@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from mqtt_ids.decoder import Decoder
-from mqtt_ids.events import AnyEvent, Connected, Malformed, Opened, Published, Refused, Subscribed
+from mqtt_ids.events import (
+    AnyEvent,
+    Closed,
+    Connected,
+    Disconnected,
+    Malformed,
+    Opened,
+    Published,
+    Refused,
+    Subscribed,
+)
 from mqtt_ids.lab import fuzz, wire
 from mqtt_ids.lab.actions import Connect, Publish, Send
 from mqtt_ids.lab.attackers import Attack, Attacker, Identity
@@ -17,6 +27,7 @@ from mqtt_ids.lab.household import Home
 from mqtt_ids.packets import ConnectPacket, MalformedPacket, PublishPacket, SubscribePacket
 
 START, LASTS = 400.0, 30.0
+MOST_RATE = 3_000.0
 IDENTITIES: tuple[Identity, ...] = ("new", "address", "client", "many")
 
 
@@ -44,7 +55,7 @@ def count(events: list[AnyEvent], kind: type[AnyEvent]) -> int:
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
-@pytest.mark.parametrize("rate", [2.0, 300.0, 50_000.0])
+@pytest.mark.parametrize("rate", [2.0, 300.0, 5_000.0])
 def test_flood(home: Home, identity: Identity, rate: float) -> None:
     attack = attacker(home, identity).flood(rate=rate)
     sent = count(during(home, attack), Published)
@@ -163,12 +174,31 @@ def test_a_device_that_turns_keeps_its_habits_and_topics(home: Home) -> None:
     assert {e.topic for e in more} <= {e.topic for e in mine} | set(by.victim.topics)
 
 
+def drawn(home: Home, kind: str, identity: Identity) -> Attack:
+    """An attack with drawn settings on a plug, to whom nobody reacts; no flood of millions."""
+    plug = next(resident for resident in home.residents if resident.kind.startswith("tasmota"))
+    draws = (
+        draw_attack(
+            home, seed, kind=kind, start=START, duration=20.0, identity=identity, victim=plug
+        )
+        for seed in range(5, 50)
+    )
+    return next(
+        attack for attack in draws if kind != "flood" or float(attack.settings["rate"]) < MOST_RATE
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_drawn_attacks_play_and_others_live_on(home: Home, kind: str, identity: Identity) -> None:
-    attack = draw_attack(home, 5, kind=kind, start=START, duration=20.0, identity=identity)
+    attack = drawn(home, kind, identity)
     events = list(record(home, [attack], duration=START + 60.0))
-    assert [e for e in events if e.connection in attack.truth.connections and e.time >= START]
+    mine = [e for e in events if e.connection in attack.truth.connections]
+    if kind == "silence":  # nothing but its end, and that only where somebody closes it
+        assert any(event.time < START for event in mine)
+        assert sum(event.time > START + 1.0 for event in mine) <= 1
+    else:
+        assert any(event.time >= START for event in mine)
     calm = collections.Counter(e.client_id for e in record(home, duration=START + 60.0))
     seen = collections.Counter(e.client_id for e in events)
     for resident in home.residents:
@@ -178,9 +208,67 @@ def test_drawn_attacks_play_and_others_live_on(home: Home, kind: str, identity: 
             assert seen[resident.client_id] == pytest.approx(calm[resident.client_id], abs=6)
 
 
+def test_draws_reach_from_patient_to_fierce(home: Home) -> None:
+    rates, spans, gaps, each = [], [], [], set()
+    for seed in range(400):
+        flood = draw_attack(home, seed, kind="flood", start=START)
+        rates.append(float(flood.settings["rate"]))
+        spans.append(flood.truth.end - START)
+        guesses = draw_attack(home, seed, kind="brute-force", start=START)
+        gaps.append(float(guesses.settings["gap"]))
+        assert guesses.truth.end - START > 24.9 * gaps[-1]
+        if seed < 40:
+            each.add(draw_attack(home, seed, kind="slowite", start=START).settings["each"])
+        assert rates[-1] * spans[-1] < 3e6
+    assert min(rates) < 4.0
+    assert max(rates) > 5e5
+    assert min(gaps) < 0.5
+    assert max(gaps) > 60.0
+    assert each == {1, 2, 3, 4, 5}
+
+
+def test_a_flood_of_a_million_a_second_is_not_thinned(home: Home) -> None:
+    by = Attacker(home, 1, start=5.0, duration=0.3)
+    attack = by.flood(rate=1e6)
+    sent = sum(
+        event.connection in attack.truth.connections and isinstance(event, Published)
+        for event in record(home, [attack], duration=6.0)
+    )
+    assert sent == pytest.approx(3e5, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["dos", "slowite"])
+def test_a_botnet_has_a_few_connections_from_each_address(home: Home, kind: str) -> None:
+    by = attacker(home, "many")
+    attack = by.dos(connections=40, each=3) if kind == "dos" else by.slowite(connections=40, each=3)
+    opened = [e for e in during(home, attack) if isinstance(e, Opened) and e.time < START + 3.0]
+    from_each = collections.Counter(event.address for event in opened)
+    assert sorted(from_each.values()) == [1, *[3] * 13]
+    assert attack.truth.addresses == set(from_each)
+
+
+@pytest.mark.parametrize(
+    ("mode", "closed_by"), [("jammed", "broker"), ("stolen", "client"), ("stopped", "client")]
+)
+def test_silence(home: Home, mode: str, closed_by: str) -> None:
+    by = Attacker(home, 3, start=START, duration=3_600.0, identity="new")
+    attack = by.silence(mode=mode)
+    assert (attack.kind, attack.identity, attack.truth.kind) == ("silence", "client", "silence")
+    events = list(record(home, [attack], duration=START + 3_700.0))
+    victim = [e for e in events if e.client_id == by.victim.client_id]
+    assert [e for e in victim if isinstance(e, Published) and e.time < START]
+    quiet = [e for e in victim if START + 1e-3 < e.time < START + 3_600.0]
+    farewell = [e for e in victim if START <= e.time <= START + 1e-3]
+    assert any(isinstance(e, Disconnected) for e in farewell) == (mode == "stopped")
+    assert {e.by for e in (*farewell, *quiet) if isinstance(e, Closed)} == {closed_by}
+    assert all(isinstance(event, Closed) for event in quiet)
+    assert [e for e in victim if isinstance(e, Connected) and e.time >= START + 3_600.0]
+    assert {e.connection for e in victim} <= attack.truth.connections
+
+
 def test_the_same_seed_draws_the_same_attack(home: Home) -> None:
     def once() -> list[AnyEvent]:
-        attack = draw_attack(home, 9, start=START, duration=20.0)
+        attack = draw_attack(home, 9, kind="dos", start=START, duration=20.0)
         return list(record(home, [attack], duration=START + 30.0))
 
     assert once() == once()

@@ -11,9 +11,11 @@ import mqtt_ids.lab.train as train_package
 import mqtt_ids.lab.unseen as unseen_package
 from mqtt_ids.events import AnyEvent, Closed, Connected, Malformed, Opened, Published, Refused
 from mqtt_ids.lab.homes import Family, make_home, merge, record, shift
+from mqtt_ids.lab.play import play
 
 BAD_CREDENTIALS = 5
-HOUR = 3600.0
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+MOST_TRIES = 4  # at a password, before somebody knows it or gives up
 BOTH: tuple[Family, ...] = ("train", "test")
 
 
@@ -72,13 +74,51 @@ def test_normal_life_breaks_no_protocol_and_only_known_cases_are_refused(family:
         events = list(record(home, start=18 * HOUR, duration=2 * HOUR))
         assert not [event for event in events if isinstance(event, Malformed)]
         refusals = [event for event in events if isinstance(event, Refused)]
-        passwords = {one.credential for one in refusals if one.code == BAD_CREDENTIALS}
-        assert not passwords or "stale-password" in home.cases
-        assert len(passwords) <= 1
+        wrong = [one for one in refusals if one.code == BAD_CREDENTIALS]
+        passwords = {one.credential for one in wrong}
+        cases = home.cases & {"stale-password", "mistyped-password"}
+        assert not passwords or cases
+        if cases == {"stale-password"}:
+            assert len(passwords) <= 1
+        elif cases == {"mistyped-password"}:
+            assert max(ever_new(wrong)) <= 2 * MOST_TRIES
         unwanted = [one for one in refusals if one.code != BAD_CREDENTIALS]
         assert not unwanted or "misconfigured" in home.cases
         refused_somewhere = refused_somewhere or bool(passwords)
     assert refused_somewhere
+
+
+def ever_new(wrong: list[Refused]) -> list[int]:
+    """How many passwords were tried in a row, with less than two minutes between two."""
+    rows, last = [0], float("-inf")
+    for one in wrong:
+        if one.time - last > 2 * MINUTE:
+            rows.append(0)
+        rows[-1] += 1
+        last = one.time
+    return rows
+
+
+@pytest.mark.parametrize("family", BOTH)
+def test_a_mistyped_password_is_a_few_tries_and_then_the_right_one_or_none(family: Family) -> None:
+    rows: collections.Counter[int] = collections.Counter()
+    let_in, shared = 0, 0
+    for seed in range(60):
+        home = make_home(seed, family=family, size=5, eventful=60.0)
+        if "mistyped-password" not in home.cases:
+            continue
+        name = next(a for a in home.actors if a.name.startswith("mistyped-password/"))
+        shared += name.address in {resident.address for resident in home.residents}
+        events = list(play([name], home.rules, end=12 * HOUR))
+        wrong = [event for event in events if isinstance(event, Refused)]
+        rows.update(ever_new(wrong)[1:])
+        let_in += sum(isinstance(event, Connected) for event in events)
+        assert len({one.credential for one in wrong}) >= 0.9 * len(wrong)
+    assert {1, 2, 3, 4} <= set(rows)
+    # Two spells may fall into the same minutes in homes as eventful as these.
+    assert sum(many for tries, many in rows.items() if tries > MOST_TRIES) <= 0.05 * rows.total()
+    assert 0.4 * rows.total() < let_in < rows.total()
+    assert shared >= 3
 
 
 @pytest.mark.parametrize("family", BOTH)

@@ -8,6 +8,7 @@ import msgspec
 
 from mqtt_ids.lab import wire
 from mqtt_ids.lab.actions import (
+    Action,
     Clock,
     Connect,
     Disconnect,
@@ -188,8 +189,8 @@ def fight(connect: Connect, patience: float, end: float) -> ScriptMaker:
     return script
 
 
-def silenced(original: ScriptMaker, start: float, end: float) -> ScriptMaker:
-    """A client that is cut short at `start` and begins afresh at `end`."""
+def silenced(original: ScriptMaker, start: float, end: float, leave: Action = _DROP) -> ScriptMaker:
+    """A client that is cut short at `start`, by `leave`, and begins afresh at `end`."""
 
     def script(clock: Clock, rng: random.Random) -> Script:
         inner = original(clock, rng)
@@ -200,7 +201,7 @@ def silenced(original: ScriptMaker, start: float, end: float) -> ScriptMaker:
                 action = min(action, max(0.0, start - clock.now) + 1e-6)
             signal = yield action
         inner.close()
-        yield _DROP
+        yield leave
         yield max(0.01, end - clock.now)
         yield from original(clock, rng)
 

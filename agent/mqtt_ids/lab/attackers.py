@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 
 from mqtt_ids.lab import attack_scripts
-from mqtt_ids.lab.actions import Actor, Connect, Publish, Truth
+from mqtt_ids.lab.actions import Action, Actor, Connect, Disconnect, Drop, Publish, Truth, Vanish
+from mqtt_ids.lab.attack_names import Names
 from mqtt_ids.lab.client import ScriptMaker
 from mqtt_ids.lab.fuzz import word
 from mqtt_ids.lab.household import Home, Resident
@@ -34,7 +35,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     settings: Mapping[str, float | str]
 
 
-class Attacker:
+class Attacker(Names):
     """Somebody about to attack a home, at `start` for `duration` seconds.
 
     identity `new`: an unused address and own ids; `address`: a known client's address and own
@@ -51,16 +52,21 @@ class Attacker:
         identity: Identity = "new",
         victim: Resident | None = None,
     ) -> None:
-        self.rng = random.Random(f"{home.family}/{home.seed}/attack/{seed}")
-        self.home, self.identity = home, identity
-        self.start, self.end = float(start), float(start + duration)
-        staying = [resident for resident in home.residents if resident.stays]
-        self.victim = victim or self.rng.choice(staying or home.residents)
         self._seed = f"{home.family}/{home.seed}/attack/{seed}"
+        rng = random.Random(self._seed)
+        staying = [resident for resident in home.residents if resident.stays]
+        super().__init__(home, rng, victim or rng.choice(staying or home.residents))
+        self.identity = identity
+        self.start, self.end = float(start), float(start + duration)
         self._spare = self.rng.sample(home.spare_addresses, len(home.spare_addresses))
         self._actors: list[Actor] = []
         self._replaced: dict[int, Actor] = {}
         self._truth = Truth(kind="", start=self.start, end=self.end)
+        self._each = 1  # connections from each of many addresses
+
+    def lasts(self, seconds: float) -> None:
+        """Go on for at least so long; to be said before what is done."""
+        self.end = max(self.end, self.start + seconds)
 
     def flood(
         self, *, rate: float = 200.0, size: int = 64, topics: str = "one", keep_alive: int = 60,
@@ -76,13 +82,14 @@ class Attacker:
 
     def dos(
         self, *, connections: int = 100, rate: float = 10.0, size: int = 100, mode: str = "publish",
-        opens_in: float = 2.0,
+        opens_in: float = 2.0, each: int = 1,
     ) -> Attack:  # fmt: skip
-        """Many connections load the broker.
+        """Many connections load the broker; from many addresses, `each` so many of them.
 
         `publish`: each publishes `rate` a second at QoS 1; `storm`: each connects, says one thing
         and goes, `rate` times a second.
         """
+        self._each = each
         names = self.topic_source("random")
         qos = 1 if mode == "publish" else self.rng.choice((0, 1))
 
@@ -98,17 +105,20 @@ class Attacker:
             else:
                 script = attack_scripts.storm(self._hello(number), one, rate, self.end)
             self._add(script, number, begin)
-        return self._done("dos", connections=connections, rate=rate, size=size, mode=mode)
+        return self._done(
+            "dos", connections=connections, rate=rate, size=size, mode=mode, each=each
+        )
 
     def slowite(
         self, *, connections: int = 100, mode: str = "keep-alive", opens_in: float = 1.0,
-        keep_alive: int = 65_535,
+        keep_alive: int = 65_535, each: int = 1,
     ) -> Attack:  # fmt: skip
-        """Connections held open and silent.
+        """Connections held open and silent; from many addresses, `each` so many of them.
 
         `keep-alive`: whole CONNECTs with a long keep-alive; `half-open`: the first five bytes of
         a CONNECT; `empty`: not one byte; `drip`: a byte each five seconds.
         """
+        self._each = each
         for number in range(connections):
             begin = self.start + opens_in * number / max(1, connections - 1)
             if mode == "keep-alive":
@@ -119,8 +129,9 @@ class Attacker:
                 script = attack_scripts.half_open(mode, self.connect(), self.end)
             self._add(script, number, begin)
         return self._done(
-            "slowite", connections=connections, mode=mode, opens_in=opens_in, keep_alive=keep_alive
-        )
+            "slowite", connections=connections, mode=mode, opens_in=opens_in,
+            keep_alive=keep_alive, each=each,
+        )  # fmt: skip
 
     def malformed(self, *, rate: float = 3.0, broken: float = 0.5) -> Attack:
         """A fuzzer: `rate` attempts a second, of which a share `broken` breaks the protocol."""
@@ -198,45 +209,18 @@ class Attacker:
         self._on_one_connection(attack_scripts.beat(rate, one, self.end), 60)
         return self._done("turn", rate=rate)
 
-    # Names, drawn like those of homes.
+    def silence(self, *, mode: str = "jammed") -> Attack:
+        """A known client is made to fall silent, and is back at the end.
 
-    def client_id(self) -> str:
-        """An id such as a home, a tool or a library would use."""
-        rng = self.rng
-        if rng.random() < 0.4:  # noqa: PLR2004 - often like a known one with other digits
-            known = rng.choice(self.home.residents).client_id or word(rng, 6, 20)
-            cut = rng.randint(0, len(known) - 1)
-            return known[:cut] + word(rng, 2, max(2, len(known) - cut))
-        return rng.choice(
-            (
-                f"mqttjs_{rng.getrandbits(32):08x}", f"mosq-{word(rng, 18, 18)}", word(rng, 6, 23),
-                f"{word(rng, 3, 8)}-{rng.randint(1, 9999)}", f"paho{rng.getrandbits(60)}",
-                f"{word(rng, 3, 9)}_{word(rng, 2, 6)}",
-            )
-        )  # fmt: skip
-
-    def topic_source(self, kind: str) -> Callable[[], str]:
-        """A function that gives a topic: always `one`, `random` ones, or the victim's `own`."""
-        rng = self.rng
-        topics = self.victim.topics
-        if kind == "own" and topics:
-            return lambda: rng.choice(topics)
-        known = [topic for resident in self.home.residents for topic in resident.topics]
-
-        def fresh() -> str:
-            parts = (rng.choice(known) if known else word(rng)).split("/")
-            parts[rng.randrange(len(parts))] = word(rng, 2, 10)
-            return "/".join(parts).strip("/") or word(rng)
-
-        if kind == "random":
-            return fresh
-        one = fresh()
-        return lambda: one
-
-    def connect(self) -> Connect:
-        """A CONNECT with good credentials and an id of its own."""
-        victim = self.victim
-        return Connect(self.client_id(), victim.username, victim.password)
+        `jammed`: its connection is there until the broker gives it up; `stolen`: it is closed
+        without a DISCONNECT; `stopped`: with one.
+        """
+        self.identity = "client"
+        ways: Mapping[str, Action] = {"jammed": Vanish(), "stolen": Drop(), "stopped": Disconnect()}
+        old = self.home.actors[self.victim.actor]
+        script = attack_scripts.silenced(old.script, self.start, self.end, ways[mode])
+        self._stand_in(script)
+        return self._done("silence", mode=mode)
 
     # Putting it together.
 
@@ -258,7 +242,9 @@ class Attacker:
             return self.victim.address
         if not self._spare:
             return self.victim.address
-        return self._spare[number % len(self._spare) if self.identity == "many" else 0]
+        if self.identity != "many":
+            return self._spare[0]
+        return self._spare[number // self._each % len(self._spare)]
 
     def _add(self, script: ScriptMaker, number: int, start: float, *, beside: bool = False) -> None:
         """An actor of the attack. As a known client the first one silences that client."""
@@ -283,18 +269,24 @@ class Attacker:
         """Acts on one connection: its own, or that of the known client, whose habits go on."""
         if self.identity == "client" and will is None:
             old = self.home.actors[self.victim.actor]
-            script = attack_scripts.turned(old.script, beat, self.start, self.end)
-            actor = msgspec.structs.replace(old, script=script, truth=self._truth)
-            self._replaced[self.victim.actor] = actor
-            self._truth.addresses.add(self.victim.address)
-            self._truth.client_ids.add(self.victim.client_id)
+            self._stand_in(attack_scripts.turned(old.script, beat, self.start, self.end))
             return
         hello = self._hello(number)()
         hello = msgspec.structs.replace(hello, keep_alive=keep_alive, will_topic=will)
         self._add(attack_scripts.session(lambda: hello, beat, self.end), number, self.start)
 
+    def _stand_in(self, script: ScriptMaker) -> None:
+        """The known client performs this script in place of its own."""
+        victim = self.victim
+        old = self.home.actors[victim.actor]
+        self._replaced[victim.actor] = msgspec.structs.replace(
+            old, script=script, truth=self._truth
+        )
+        self._truth.addresses.add(victim.address)
+        self._truth.client_ids.add(victim.client_id)
+
     def _done(self, kind: str, **settings: float | str) -> Attack:
-        self._truth.kind = kind
+        self._truth.kind, self._truth.end = kind, self.end
         return Attack(
             kind=kind,
             identity=self.identity,

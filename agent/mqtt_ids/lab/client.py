@@ -58,7 +58,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     `hello` is published after each CONNECT. `pings_always` pings each keep-alive whatever else
     was sent (paho, PubSubClient); otherwise only when idle for `ping_at` of the keep-alive.
-    `retry` is the first and the longest wait before it connects again.
+    `retry` is the first and the longest wait before it connects again. `queues` is how many of
+    the messages that fell due while it was away it sends late, `hello_gap` apart, oldest first.
     """
 
     client_id: str
@@ -79,6 +80,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     boots: tuple[float, float] = (2.0, 20.0)
     pings_always: bool = False
     ping_at: float = 1.0
+    queues: int = 0
 
     def __repr__(self) -> str:
         """Without the password."""
@@ -128,7 +130,7 @@ class _Client:
         self._rng = rng
         self._connect = profile.connect()
         self._idle = profile.keep_alive * profile.ping_at if profile.keep_alive else math.inf
-        self._turns = [habit.turns(clock, life, rng) for habit in habits]
+        self._habits, self._life = habits, life
         self._agenda: list[_Entry] = []
         self._count = 0
 
@@ -141,7 +143,10 @@ class _Client:
             yield from self._rest(ended)
 
     def _plan(self) -> None:
-        for turns in self._turns:
+        """Begin all habits, from the start or from power-on."""
+        self._agenda.clear()
+        for habit in self._habits:
+            turns = habit.turns(self._clock, self._life, self._rng)
             gap, steps = next(turns)
             self._add(self._clock.now + gap, steps, turns)
 
@@ -166,8 +171,13 @@ class _Client:
     def _stay(self) -> Part[Lost | Outage]:
         """Be connected until it is lost or an outage is due; say which."""
         leave_at, outage = self._next_outage()
-        lost = yield from self._greet()
-        self._skip_missed()
+        profile = self._profile
+        if profile.filters:
+            yield from self._subscribe()
+        lost = yield from self._send(burst(profile.hello, self._rng, profile.hello_gap))
+        missed = self._missed()
+        if lost is None and missed:
+            lost = yield from self._send(missed)
         clock, agenda, ping_at = self._clock, self._agenda, self._clock.now + self._idle
         while lost is None:
             due = agenda[0][0] if agenda else math.inf
@@ -202,26 +212,31 @@ class _Client:
             heapq.heapreplace(self._agenda, (due + gap, self._count, coming, turns))
         return steps
 
-    def _greet(self) -> Part[Lost | None]:
+    def _subscribe(self) -> Part[None]:
         profile = self._profile
         wakes = tuple(profile.reactions)
-        if profile.subscribe_each:
-            for place, one in enumerate(profile.filters):
-                yield Subscribe((one,), wakes if place == 0 else (), profile.qos)
-        elif profile.filters:
+        if not profile.subscribe_each:
             yield Subscribe(profile.filters, wakes, profile.qos)
-        for step in burst(profile.hello, self._rng, profile.hello_gap):
+            return
+        for place, one in enumerate(profile.filters):
+            yield Subscribe((one,), wakes if place == 0 else (), profile.qos)
+
+    def _send(self, steps: tuple[Step, ...]) -> Part[Lost | None]:
+        for step in steps:
             signal = yield step
             lost = None if signal is None else self._heard(signal)
             if lost is not None:
                 return lost
         return None
 
-    def _skip_missed(self) -> None:
-        """What was due while there was no connection is not made up for."""
-        now = self._clock.now
+    def _missed(self) -> tuple[Step, ...]:
+        """Take off what was due while there was no connection; what is to be sent late."""
+        now, room, late = self._clock.now, self._profile.queues, list[Step]()
         while self._agenda and self._agenda[0][0] < now:
-            self._take()
+            for step in self._take():
+                if len(late) < 2 * room and not isinstance(step, float):
+                    late += (step, self._profile.hello_gap)
+        return tuple(late)
 
     def _heard(self, signal: Signal) -> Lost | None:
         """React to a message; a loss is the caller's to deal with."""
@@ -247,6 +262,7 @@ class _Client:
             yield _LEAVE[ended.manner]
             yield log_uniform(rng, *ended.down)
         elif ended.reason == "power":
+            self._plan()
             yield log_uniform(rng, *profile.boots)
         else:
             yield profile.retry[0] * rng.uniform(0.2, 1.2)

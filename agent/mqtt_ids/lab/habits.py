@@ -1,10 +1,13 @@
 """When a client publishes what: periodic, sporadic, in episodes.
 
 A habit is played as an iterator of (gap, steps): after `gap` seconds, counted from the last time,
-do these steps (messages, with waits between them). Sizes are drawn once per topic into a handful
-of ready-made messages, so that a week of a home costs little.
+do these steps (messages, with waits between them). Habits `aligned` to the wall clock move with
+it when it is set: daylight saving, or a device whose own clock jumps. Sizes are drawn once per
+topic into a handful of ready-made messages, so that a week of a home costs little.
 """
 
+import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
@@ -17,6 +20,8 @@ from mqtt_ids.lab.life import DAY, Life
 Turns = Iterator[tuple[float, tuple[Step, ...]]]
 Follows = Literal["clock", "people", "sun", "night"]
 _VARIANTS = 8
+_LONGEST_JUMP = 3_600.0
+_CATCHES_UP, _MOST_MISSED, _CATCH_UP_GAP = 0.3, 12, 0.05
 
 
 class Habit(Protocol):
@@ -65,14 +70,19 @@ class Every(msgspec.Struct, frozen=True, kw_only=True):
     """Periodic: each `period` seconds, one message of each of `says`.
 
     `jitter` is the standard deviation of a gap as a share of the period. `aligned` publishes at
-    whole multiples of the period on the wall clock. `skips` is the share of turns without a
-    message (nothing has changed). `one_of` publishes on one of the topics instead of all.
+    whole multiples of the period on the wall clock; `jumps` is how often that clock is set by up
+    to an hour (mean seconds between), as on a device that finds the time late. `first` is the
+    wait for the first turn after the start or a power cut, drawn where None. `skips` is the share
+    of turns without a message (nothing has changed). `one_of` publishes on one of the topics
+    instead of all.
     """
 
     period: float
     says: tuple[Say, ...]
     jitter: float = 0.01
     aligned: bool = False
+    jumps: float | None = None
+    first: float | None = None
     skips: float = 0.0
     one_of: bool = False
     gap: float = 0.0
@@ -80,9 +90,37 @@ class Every(msgspec.Struct, frozen=True, kw_only=True):
 
     def turns(self, clock: Clock, life: Life, rng: random.Random) -> Turns:
         """See `Habit`."""
+        if self.aligned:
+            return self._by_the_clock(clock, life, rng)
+        return self._turns(clock, life, rng)
+
+    def _by_the_clock(self, clock: Clock, life: Life, rng: random.Random) -> Turns:
+        """The same turns on a clock that is set now and then."""
+        at, period = clock.now, self.period
+        jump = at + rng.expovariate(1 / self.jumps) if self.jumps else math.inf
+        turns = self._turns(clock, life, rng)
+        for gap, steps in turns:
+            moved = life.moved(at, at + gap)
+            late: tuple[Step, ...] = ()
+            if at + gap >= jump:
+                moved += rng.choice((-1.0, 1.0)) * log_uniform(rng, 1.0, _LONGEST_JUMP)
+                jump += rng.expovariate(1 / (self.jumps or math.inf))
+                if moved > period and rng.random() < _CATCHES_UP:  # its timer runs what it missed
+                    missed = itertools.islice(turns, min(_MOST_MISSED, int(moved // period)))
+                    late = tuple(step for _, more in missed for step in (*more, _CATCH_UP_GAP))
+            wait = gap - math.fmod(moved, period)
+            if wait <= 0.0:
+                wait += period
+            at += wait
+            yield wait, (*late, *steps)
+
+    def _turns(self, clock: Clock, life: Life, rng: random.Random) -> Turns:
         period, says, skips, draw = self.period, self.says, self.skips, rng.random
         level = level_of(life, self.follows)
-        yield (period - clock.now % period if self.aligned else period * draw()), ()
+        if self.aligned:
+            yield period - clock.now % period, ()
+        else:
+            yield (period * draw() if self.first is None else self.first), ()
         wobble = period * self.jitter * 3.46  # a uniform draw of this width has that deviation
         lone = says[0].pick if len(says) == 1 else None
         off = 0.0

@@ -29,7 +29,7 @@ def make_home(
 ) -> Home:
     """The home of this seed, the same each time.
 
-    `size` is the number of clients that live there (None: 3 to about 60, small ones oftener);
+    `size` is the number of clients that live there (None: 3 to 200, small ones oftener);
     `style` a mix of the family (None: drawn). `eventful` multiplies how often rare events of
     normal life come: restarts, power cuts, updates, tests, visitors; 1 is real life.
     """

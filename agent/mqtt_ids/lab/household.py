@@ -3,6 +3,8 @@
 No table of devices is here: each family of homes has its own.
 """
 
+import collections
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Literal
@@ -18,6 +20,7 @@ from mqtt_ids.lab.life import Life, Rhythm
 Logins = Literal["open", "one", "kinds", "each"]
 Network = Literal["lan", "docker", "nat"]
 Span = tuple[float, float]
+_MANY = 3  # so many clients with one user name or address share it
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -83,6 +86,7 @@ class Household:
         self.life = Life(f"{plan.family}/life/{seed}", rhythm)
         self.commands: list[Say] = []  # what a controller of this home may publish
         self.birth_topic: str | None = None
+        self.in_step = 0.0  # the share of devices here that report at the top of the hour
         self._seed = seed
         self._actors: list[Actor] = []
         self._residents: list[Resident] = []
@@ -90,6 +94,7 @@ class Household:
         self._hosts = list(range(10, 251))
         self.rng.shuffle(self._hosts)
         self._passwords: dict[str, str] = {}
+        self._taken: set[str] = set()  # ids; an empty one is nobody's
 
     @property
     def count(self) -> int:
@@ -99,6 +104,11 @@ class Household:
     def finish(self) -> Home:
         """The furnished home."""
         plan = self.plan
+        self._note_what_is_shared()
+        if self.life.rhythm.clock_changes is not None:
+            self.case("daylight-saving")
+        if any(map(self.life.on_holiday, range(7))):
+            self.case("holiday")
         # Every broker knows one user at least: a wrong password is refused where all may enter.
         self._passwords.setdefault(plan.users[0], self.token(12))
         rules = Rules(
@@ -122,6 +132,19 @@ class Household:
     def case(self, name: str) -> None:
         """Note that this case of normal life is in the home."""
         self._cases.add(name)
+
+    def _note_what_is_shared(self) -> None:
+        for case, those in (
+            ("shared-address", collections.Counter(one.address for one in self._residents)),
+            ("shared-user", collections.Counter(one.username for one in self._residents)),
+        ):
+            del those[None]
+            if those and those.most_common(1)[0][1] >= _MANY:
+                self.case(case)
+
+    def known_address(self) -> str:
+        """An address that a client which lives here has already."""
+        return self.rng.choice(self._residents).address
 
     def lan_address(self) -> str:
         """A new address of the home's own network; behind NAT always the one."""
@@ -194,7 +217,11 @@ class Household:
         topics: Sequence[str],
         start: float = 0.0,
     ) -> None:
-        """Add a client that stays connected."""
+        """Add a client that stays connected. Where its id is taken, it gets a number behind."""
+        taken, name = self._taken, profile.client_id
+        numbers = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(each for each in itertools.chain((name,), numbers) if each not in taken)
+        profile = msgspec.structs.replace(profile, client_id=free)
         script = client(profile, tuple(habits), self.life)
         self.add_script(
             kind, script, address=address, profile=profile, topics=topics, start=start, stays=True
@@ -211,7 +238,12 @@ class Household:
         start: float = 0.0,
         stays: bool = False,
     ) -> None:
-        """Add an actor with a script of its own; with a profile it is also a resident."""
+        """Add an actor with a script of its own; with a profile it is also a resident.
+
+        One whose id is taken is left out: who fights over an id here does so on purpose.
+        """
+        if profile is not None and profile.client_id in self._taken:
+            return
         number = len(self._actors)
         name = kind if profile is None else profile.client_id
         self._cases.add(kind)
@@ -226,6 +258,8 @@ class Household:
             )
         )
         if profile is not None:
+            self._taken.add(profile.client_id)
+            self._taken.discard("")
             self._residents.append(
                 Resident(
                     kind=kind,

@@ -1,13 +1,14 @@
 """Trains the shipped model on the lab, from a seed: collect, train, quantise, set thresholds."""
 
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mqtt_ids.detector import mask_class
+from mqtt_ids.events import SENSORS
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES
 from mqtt_ids.lab.samples import sample
 from mqtt_ids.learning.lessons import (
@@ -22,7 +23,14 @@ from mqtt_ids.learning.lessons import (
     untaught,
 )
 from mqtt_ids.learning.levels import firing_levels, within_budget
-from mqtt_ids.learning.samples import SUBJECTS_PER_SOURCE, Samples, came_back, joined
+from mqtt_ids.learning.samples import (
+    SUBJECTS_PER_SOURCE,
+    Samples,
+    as_seen_by,
+    came_back,
+    joined,
+)
+from mqtt_ids.mask_classes import in_card, mask_class
 from mqtt_ids_model import Card, mean_std, save_model
 
 TRAIN_HOMES: Final = range(1000, 1480)
@@ -44,17 +52,20 @@ WEEK: Final = 7 * 86_400.0
 
 def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
     """Make a model from the lab and write it to `folder`. The same seed gives the same model."""
-    say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
-    calm = collect(TRAIN_HOMES, HOURS, TRAIN_EVENTFUL, (KEPT, KEPT_RARE), workers, say)
-    rows = _balanced(calm, np.random.default_rng(seed))
-    say(f"training on {len(rows)} vectors of {len(NAMES)} features")
-    net = untaught(seed)
-    model = teach(net, calm, rows, COURSE, seed, say)
-    say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
-    kept = (CALIBRATION_KEPT, 1.0)
-    other = collect(CALIBRATION_HOMES, CALIBRATION_HOURS, EVENTFUL, kept, workers, say)
+    with ProcessPoolExecutor(workers) as pool:
+        learned = collect(pool, TRAIN_HOMES, HOURS, TRAIN_EVENTFUL, (KEPT, KEPT_RARE))
+        kept = (CALIBRATION_KEPT, 1.0)  # these homes are played while the network is trained
+        others = collect(pool, CALIBRATION_HOMES, CALIBRATION_HOURS, EVENTFUL, kept)
+        say(f"collecting calm vectors from {len(TRAIN_HOMES)} homes")
+        calm = joined(_counted(learned, len(TRAIN_HOMES), say))
+        rows = _balanced(calm, np.random.default_rng(seed))
+        say(f"training on {len(rows)} vectors of {len(NAMES)} features")
+        net = untaught(seed)
+        model = teach(net, calm, rows, COURSE, seed, say)
+        say(f"calibrating on {len(CALIBRATION_HOMES)} other homes")
+        other = joined(_counted(others, len(CALIBRATION_HOMES), say))
     weeks = len(CALIBRATION_HOMES) / WATCHED * CALIBRATION_HOURS * 3600.0 * EVENT_WEEKS / WEEK
-    thresholds = calibrate(model, other, weeks)
+    thresholds, calibrated = calibrate(model, other, weeks)
     say(f"thresholds: {thresholds}")
     return save_model(
         folder,
@@ -73,19 +84,16 @@ def school(folder: Path, seed: int, say: Say, workers: int = 2) -> Card:
             "calibration_homes": len(CALIBRATION_HOMES),
             "calibration_home_weeks": round(weeks, 2),
             "epochs": sum(COURSE.epochs),
+            "tuning_epochs": COURSE.tuning,
+            "calibration": calibrated,
         },
     )
 
 
 def collect(
-    homes: range,
-    hours: float,
-    eventful: float,
-    kept: tuple[float, float],
-    workers: int,
-    say: Say,
-) -> Samples:
-    """Calm vectors of many homes of the training family; every third home is very eventful.
+    pool: Executor, homes: range, hours: float, eventful: float, kept: tuple[float, float]
+) -> Iterator[Samples]:
+    """Calm vectors of homes of the training family; every third home is very eventful.
 
     `kept` are the shares of all vectors and of the notable ones.
     """
@@ -98,28 +106,43 @@ def collect(
         )
         for seed in homes
     ]
-    parts = []
-    with ProcessPoolExecutor(workers) as pool:
-        for part in pool.map(_sample, jobs):
-            parts.append(part)
-            if len(parts) % SAY_EVERY == 0:
-                say(f"  {len(parts)} of {len(jobs)} homes")
-    return joined(parts)
+    return pool.map(_sample, jobs)
 
 
-def calibrate(model: bytes, calm: Samples, weeks: float) -> dict[str, dict[str, float]]:
-    """Per mask class, the paper's mean + std and the threshold that keeps the budget."""
-    scores = score(model, calm)
-    thresholds = {}
-    for role, earned in CALM_CLASSES:
-        mine = of_class(calm, role, earned=earned)
-        values = scores[mine]
-        levels = firing_levels(calm.time[mine], values, calm.subject[mine])
-        thresholds[mask_class(role, earned=earned)] = {
-            "budget": within_budget(levels, weeks),
-            "mean-std": mean_std(values),
-        }
-    return thresholds
+def _counted(parts: Iterable[Samples], count: int, say: Say) -> Iterator[Samples]:
+    """The same; says now and then how many there were."""
+    for number, part in enumerate(parts, 1):
+        yield part
+        if number % SAY_EVERY == 0:
+            say(f"  {number} of {count} homes")
+
+
+def calibrate(
+    model: bytes, calm: Samples, weeks: float
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Per mask class, the paper's mean + std and the threshold that keeps the budget; and figures.
+
+    The figures are of the calm vectors of the class: how many, the share that is below either
+    threshold, and the highest firing level in thresholds.
+    """
+    thresholds, figures = {}, {}
+    for sensor, sees in SENSORS.items():
+        seen = as_seen_by(calm, sees)
+        scores = score(model, seen)
+        for role, earned in CALM_CLASSES:
+            mine = of_class(seen, role, earned=earned)
+            values = scores[mine]
+            levels = firing_levels(seen.time[mine], values, seen.subject[mine])
+            name = in_card(sensor, mask_class(role, earned=earned))
+            budget, paper = within_budget(levels, weeks), mean_std(values)
+            thresholds[name] = {"budget": budget, "mean-std": paper}
+            figures[name] = {
+                "vectors": len(values),
+                "below_budget": round(float(np.mean(values <= budget)), 7),
+                "below_mean_std": round(float(np.mean(values <= paper)), 5),
+                "highest_level": round(float(levels.max()) / budget, 3),
+            }
+    return thresholds, figures
 
 
 def _sample(job: tuple[int, float, float, float, float]) -> Samples:

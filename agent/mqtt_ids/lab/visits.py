@@ -6,6 +6,8 @@ And the one script that acts on the broker itself: restarts and power cuts.
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from mqtt_ids.lab.actions import (
     Clock,
     Connect,
@@ -25,6 +27,7 @@ from mqtt_ids.lab.habits import Say, burst, level_of, log_uniform
 from mqtt_ids.lab.life import DAY, HOUR, Life
 
 Span = tuple[float, float]
+_KEYS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def sleeper(profile: Profile, says: tuple[Say, ...], period: float, jitter: float) -> ScriptMaker:
@@ -101,6 +104,60 @@ def failing_login(connect: Connect, period: float, lasts: Span, rests: Span) -> 
                 yield period * rng.uniform(0.95, 1.05)
 
     return script
+
+
+class Typist(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who types a password wrong: some log-ins, then the right one or giving up.
+
+    `wrong` are how many log-ins fail (fewest, most), each with another password, `pauses`
+    seconds apart; with `renames` each comes with an id of its own, as tools draw them.
+    """
+
+    name: Callable[[random.Random], str]
+    login: tuple[str | None, str | None]
+    per_day: float
+    wrong: tuple[int, int]
+    pauses: Span
+    stays: Span
+    filters: tuple[str, ...] = ()
+    gives_up: float = 0.3
+    renames: bool = True
+
+    def script(self, clock: Clock, rng: random.Random) -> Script:
+        """Try, now and then, until it is right or enough."""
+        while True:
+            yield rng.expovariate(self.per_day / DAY)
+            name = self.name(rng)
+            for _ in range(rng.randint(*self.wrong)):
+                yield from self._log_in(name, self._slip(rng), rng)
+                yield log_uniform(rng, *self.pauses)
+                name = self.name(rng) if self.renames else name
+            if rng.random() < self.gives_up:
+                continue
+            if (yield from self._log_in(name, self.login[1] or "", rng)):
+                yield from self._stay(clock.now + log_uniform(rng, *self.stays), clock, rng)
+
+    def _slip(self, rng: random.Random) -> str:
+        """The password with a key too few, too many or another, or a different one altogether."""
+        right = self.login[1] or ""
+        at = rng.randrange(len(right) + 1)
+        key = f"{rng.choice(_KEYS)}{rng.randint(0, 9)}"
+        return rng.choice((right[:at] + key + right[at:], right[:at] + key + right[at + 1 :], key))
+
+    def _log_in(self, name: str, password: str, rng: random.Random) -> Part[bool]:
+        if (yield Open()) is not None:
+            return False
+        yield rng.uniform(0.002, 0.2)
+        return (yield Connect(name, self.login[0], password)) is None
+
+    def _stay(self, until: float, clock: Clock, rng: random.Random) -> Part[None]:
+        if self.filters:
+            yield Subscribe(self.filters)
+        while clock.now < until:
+            if isinstance((yield min(50.0, until - clock.now + rng.uniform(0.01, 1.0))), Lost):
+                return
+            yield Ping()
+        yield Disconnect()
 
 
 class Person:

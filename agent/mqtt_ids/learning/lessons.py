@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mqtt_ids.events import SEES_ALL, SENSORS
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES, Role
 from mqtt_ids.features import in_units
 from mqtt_ids.learning.samples import Samples
@@ -24,10 +25,16 @@ Say = Callable[[str], None]
 
 HARD_TIMES: Final = 5
 CORRUPTED: Final = 0.12  # of the features of a training vector
+MASKED_ROWS: Final = 0.12  # of the training vectors, for each sensor that does not see all
 BATCH: Final = 512
 LOW_RATE: Final = 1e-4
 RANGES_FROM: Final = 50_000  # rows, about, that the ranges of int8 are measured with
 
+_BLIND: Final = [
+    np.array([feature.needs in sees for feature in FEATURES])
+    for sees in SENSORS.values()
+    if sees != SEES_ALL
+]
 CALM_CLASSES: Final = tuple(
     (role, earned) for role in (Role.CLIENT, Role.HOST) for earned in (False, True)
 )
@@ -65,7 +72,7 @@ def teach(
         if number:
             hard = np.argsort(errors(net, calm))[-course.hard :]
             lesson = np.concatenate([rows, *[hard] * HARD_TIMES])
-        x, target, seen = _lesson(calm, lesson)
+        x, target, seen = _lesson(calm, lesson, np.random.default_rng((seed, number)))
         train(
             net, x, target, seen, epochs=epochs, seed=seed + number, batch=BATCH,
             rate=course.rate, corrupt=corrupt, progress=progress,
@@ -77,9 +84,14 @@ def teach(
     return to_int8(net, x[:: max(1, len(x) // RANGES_FROM)])
 
 
-def _lesson(calm: Samples, rows: NDArray[np.intp]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Inputs, targets and masks of these rows."""
+def _lesson(
+    calm: Samples, rows: NDArray[np.intp], rng: np.random.Generator
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Inputs, targets and masks of these rows, a share of them as a sensor that sees less."""
     seen = calm.seen[rows]
+    draw = rng.random(len(rows))
+    for number, needs in enumerate(_BLIND):
+        seen[(draw >= number * MASKED_ROWS) & (draw < (number + 1) * MASKED_ROWS)] &= needs
     x = network_inputs(calm.x[rows], seen, calm.context[rows])
     return x, np.ascontiguousarray(x[:, : len(NAMES)]), seen
 

@@ -11,14 +11,24 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mqtt_ids.verdicts import AT_ONCE, ENOUGH, HALF_LIFE, MOST_PER_SCORE
+from mqtt_ids.verdicts import (
+    AT_ONCE,
+    ENOUGH,
+    ENOUGH_SLOW,
+    HALF_LIFE,
+    LEAST_PER_SLOW,
+    MOST_PER_SCORE,
+    MOST_PER_SLOW,
+    SLOW_EVERY,
+    SLOW_HALF_LIFE,
+)
 from mqtt_ids.windows import Floats
 from mqtt_ids_model import peaks_over_threshold
 
 MARGIN: Final = 1.5  # times a level: other homes, and other days, differ more than was seen
 BUDGET: Final = 0.2  # incidents per home and week and mask class
 BASE_QUANTILE: Final = 0.9  # of the firing levels of calm clusters
-GAP: Final = 120.0  # seconds of lower scores that part two clusters
+GAP: Final = 600.0  # seconds of lower scores that part two clusters
 FLOOR: Final = 20.0  # clusters begin above the highest score divided by this
 _STEPS: Final = 24  # halvings of the search interval
 
@@ -49,11 +59,19 @@ def fires(threshold: float, times: Doubles, scores: Doubles) -> bool:
     if (scores >= AT_ONCE * threshold).any():
         return True
     signs = np.clip(np.log2(scores / threshold), 0.0, MOST_PER_SCORE)
-    evidence, last = 0.0, float(times[0])
-    for time, sign in zip(times.tolist(), signs.tolist(), strict=True):
+    odd = np.flatnonzero(signs)
+    if not len(odd):
+        return False
+    evidence = slow = 0.0
+    last = float(times[odd[0]])
+    slow_at = last - SLOW_EVERY
+    for time, sign in zip(times[odd].tolist(), signs[odd].tolist(), strict=True):
         evidence = evidence * 2.0 ** ((last - time) / HALF_LIFE) + sign
         last = time
-        if sign > 0.0 and evidence >= ENOUGH:
+        if sign >= LEAST_PER_SLOW and time - slow_at >= SLOW_EVERY:
+            slow = slow * 2.0 ** ((slow_at - time) / SLOW_HALF_LIFE) + min(sign, MOST_PER_SLOW)
+            slow_at = time
+        if evidence >= ENOUGH or slow >= ENOUGH_SLOW:
             return True
     return False
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mqtt_ids.events import Sees
 from mqtt_ids.feature_table import CONTEXT, FEATURES, Shape
 from mqtt_ids.features import OLD_UNKNOWN, scaled_age
 from mqtt_ids.watch import AnyBatch
@@ -84,6 +85,18 @@ def without_normal(samples: Samples) -> Samples:
         x=samples.x,
         seen=samples.seen & ~_LEARNED,
         context=context,
+        time=samples.time,
+        subject=samples.subject,
+    )
+
+
+def as_seen_by(samples: Samples, sees: Sees) -> Samples:
+    """The same vectors as a sensor that sees only so much would give them."""
+    needs = np.array([feature.needs in sees for feature in FEATURES])
+    return Samples(
+        x=samples.x,
+        seen=samples.seen & needs,
+        context=samples.context,
         time=samples.time,
         subject=samples.subject,
     )

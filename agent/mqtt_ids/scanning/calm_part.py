@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from mqtt_ids.detector import mask_class
 from mqtt_ids.errors import TrainingError
 from mqtt_ids.feature_table import Role
 from mqtt_ids.learning.levels import MARGIN, firing_levels
+from mqtt_ids.mask_classes import mask_class
 from mqtt_ids.readers import spell
 from mqtt_ids.views import Judged
 

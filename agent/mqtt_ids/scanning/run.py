@@ -13,9 +13,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mqtt_ids.alerts import Alert, encode
-from mqtt_ids.detector import Threshold
 from mqtt_ids.errors import IdsError, TrainingError
 from mqtt_ids.events import AnyEvent
+from mqtt_ids.mask_classes import Threshold
 from mqtt_ids.models import open_model
 from mqtt_ids.readers import spell
 from mqtt_ids.scanning import plots

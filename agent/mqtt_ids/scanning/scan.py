@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mqtt_ids.alerts import Alert
-from mqtt_ids.detector import Detector, Threshold
+from mqtt_ids.detector import Detector
 from mqtt_ids.events import AnyEvent, Connected, Sees
+from mqtt_ids.mask_classes import Threshold
 from mqtt_ids.scanning.calm_part import CalmPart, Lesson
 from mqtt_ids.scanning.curves import Curves
 from mqtt_ids.scanning.findings import Findings

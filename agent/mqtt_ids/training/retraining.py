@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from mqtt_ids.detector import mask_class
 from mqtt_ids.errors import TrainingError
+from mqtt_ids.events import SENSORS
 from mqtt_ids.feature_table import CONTEXT, FEATURES, NAMES
 from mqtt_ids.learning.lessons import (
     CALM_CLASSES,
@@ -27,7 +27,8 @@ from mqtt_ids.learning.lessons import (
     untaught,
 )
 from mqtt_ids.learning.levels import firing_levels, within_budget
-from mqtt_ids.learning.samples import Samples, joined, without_normal
+from mqtt_ids.learning.samples import Samples, as_seen_by, joined, without_normal
+from mqtt_ids.mask_classes import in_card, mask_class
 from mqtt_ids.training.drill import Found, drill
 from mqtt_ids.training.material import Finding, Material
 from mqtt_ids.training.rehearsal import rehearsal
@@ -50,6 +51,7 @@ TWINS: Final = 0.5  # of the vectors with a normal are taught without one, too
 LEAST, MOST = 0.5, 3.0  # times the shipped threshold
 FEWEST: Final = 50  # vectors of a mask class that say something of its threshold
 WEEK: Final = 7 * 86_400.0
+ALL: Final = "all"  # the sensor that captures are seen with
 
 Thresholds = dict[str, dict[str, float]]
 
@@ -149,24 +151,26 @@ def _thresholds(
 ) -> Thresholds:
     """Per mask class, what keeps the budget in the held-out part, within bounds."""
     held_out = _with_twins(material.held_out, rng)
-    scores = score(model, held_out)
     weeks = material.held_out_duration / WEEK
     most = 1.0 if material.findings else MOST  # what looks like an attack must not deafen it
     thresholds = {}
-    for role, earned in CALM_CLASSES:
-        name = mask_class(role, earned=earned)
-        usual = shipped.thresholds[name]
-        mine = of_class(held_out, role, earned=earned)
-        if np.count_nonzero(mine) < FEWEST:
-            thresholds[name] = dict(usual)
-            continue
-        values = scores[mine]
-        levels = firing_levels(held_out.time[mine], values, held_out.subject[mine])
-        times = within_budget(levels, weeks) / usual["budget"]
-        thresholds[name] = {
-            "budget": usual["budget"] * float(np.clip(times, LEAST, most)),
-            "mean-std": mean_std(values),
-        }
+    for sensor, sees in SENSORS.items():
+        seen = as_seen_by(held_out, sees)
+        scores = score(model, seen)
+        for role, earned in CALM_CLASSES:
+            name = in_card(sensor, mask_class(role, earned=earned))
+            usual = shipped.thresholds[name]
+            mine = of_class(seen, role, earned=earned)
+            if np.count_nonzero(mine) < FEWEST:
+                thresholds[name] = dict(usual)
+                continue
+            values = scores[mine]
+            levels = firing_levels(seen.time[mine], values, seen.subject[mine])
+            times = within_budget(levels, weeks) / usual["budget"]
+            thresholds[name] = {
+                "budget": usual["budget"] * float(np.clip(times, LEAST, most)),
+                "mean-std": mean_std(values),
+            }
     return thresholds
 
 
@@ -190,7 +194,7 @@ def _held_out_figures(
     scores = score(model, held_out)
     limits = np.empty(len(scores))
     for role, earned in CALM_CLASSES:
-        threshold = thresholds[mask_class(role, earned=earned)]["budget"]
+        threshold = thresholds[in_card(ALL, mask_class(role, earned=earned))]["budget"]
         limits[of_class(held_out, role, earned=earned)] = threshold
     return {
         "held_out_share_below_threshold": round(float(np.mean(scores <= limits)), 6),
@@ -206,7 +210,7 @@ def _alerts(thresholds: Thresholds, held_out: Samples, scores: Floats) -> int:
         if not mine.any():
             continue
         levels = firing_levels(held_out.time[mine], scores[mine], held_out.subject[mine])
-        threshold = thresholds[mask_class(role, earned=earned)]["budget"]
+        threshold = thresholds[in_card(ALL, mask_class(role, earned=earned))]["budget"]
         alerts += int(np.count_nonzero(levels > threshold))
     return alerts
 

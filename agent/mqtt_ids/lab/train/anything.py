@@ -58,6 +58,7 @@ def anything(house: Household) -> None:
         boots=(house.between(1.0, 10.0), house.between(10.0, 200.0)),
         pings_always=house.chance(0.3),
         ping_at=rng.choice((0.5, 0.75, 1.0)),
+        queues=_many(house, 10, 1_000) if house.chance(0.1) else 0,
     )
     address = house.server_address() if house.chance(0.4) else house.lan_address()
     topics = [state.topic for state in states]
@@ -127,7 +128,8 @@ def _volley(house: Household, base: str, states: list[Say]) -> Habit:
     volley = tuple(house.rng.sample(said, k=min(len(said), count)))
     period = max(house.between(10, 3_600), len(volley) / _BUSIEST * 4)
     gap = house.rng.choice((0.0, house.between(0.0005, 0.05)))
-    return Every(period=period, says=volley, gap=gap, aligned=house.chance(0.3))
+    jumps = house.rare(house.between(1.0, 60.0) * _DAY) if house.chance(0.3) else None
+    return Every(period=period, says=volley, gap=gap, aligned=house.chance(0.3), jumps=jumps)
 
 
 def _outages(house: Household) -> tuple[Outage, ...]:

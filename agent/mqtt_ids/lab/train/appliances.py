@@ -8,7 +8,7 @@ import msgspec
 from mqtt_ids.lab.client import Outage, Profile, Reaction
 from mqtt_ids.lab.habits import Episode, Every, Follows, Habit, Say, Sporadic
 from mqtt_ids.lab.household import Household, Span
-from mqtt_ids.lab.train.firmware import room, wifi_outages
+from mqtt_ids.lab.train.firmware import by_the_clock, room, wifi_outages
 
 
 class Appliance(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +174,7 @@ def appliance(house: Household, kind: str) -> None:
 def _habits(house: Household, table: Appliance, says: tuple[Say, ...]) -> list[Habit]:
     rng = house.rng
     habits: list[Habit] = [
+        *by_the_clock(house, says),
         Every(
             period=house.between(*table.period),
             says=says,
@@ -182,7 +183,7 @@ def _habits(house: Household, table: Appliance, says: tuple[Say, ...]) -> list[H
             skips=rng.choice((0.0, 0.0, 0.4)),
             gap=rng.choice((0.0, 0.0, 0.01)),
             follows=table.follows if table.follows == "sun" else "clock",
-        )
+        ),
     ]
     if table.works_per_day is not None:
         habits.append(

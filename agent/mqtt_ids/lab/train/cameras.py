@@ -9,6 +9,7 @@ from mqtt_ids.lab.train.services import service_restarts
 
 def frigate(house: Household) -> None:
     """Frigate: statistics, motion and object counts up to 30 messages/s, JPEG snapshots."""
+    house.case("camera-bursts")
     base = "frigate" if house.chance(0.8) else f"nvr{house.token(2)}"
     habits: list[Habit] = []
     stats = (house.say(f"{base}/stats", 1_200, 6_000),)
@@ -55,6 +56,7 @@ def frigate(house: Household) -> None:
 
 def camera(house: Household) -> None:
     """A camera that publishes JPEGs of 10 to 300 kB: now and then, or several a second."""
+    house.case("camera-bursts")
     base = f"cam/{room(house)}-{house.token(2)}"
     low = house.between(1e4, 1.2e5)
     picture = (house.say(f"{base}/jpeg", low, min(3e5, low * house.between(1.1, 3.0))),)

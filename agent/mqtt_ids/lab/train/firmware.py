@@ -17,6 +17,23 @@ def room(house: Household) -> str:
     return f"{name}{house.rng.randint(1, 4)}" if house.chance(0.3) else name
 
 
+def by_the_clock(house: Household, says: tuple[Say, ...]) -> list[Habit]:
+    """What a device says at the hour, the quarter or midnight, with many others or alone.
+
+    Its own clock may jump: without a battery it starts wrong and is set over the network.
+    """
+    if not house.chance(house.in_step):
+        return []
+    house.case("top-of-the-hour")
+    jumps = None
+    if house.chance(0.3):
+        jumps = house.rare(house.between(2.0, 60.0) * _DAY)
+        house.case("clock-jump")
+    period = house.rng.choice((900.0, 3_600.0, 3_600.0, _DAY))
+    jitter = 3.0 / period * house.rng.random()
+    return [Every(period=period, says=says, aligned=True, jitter=jitter, jumps=jumps, gap=0.02)]
+
+
 def wifi_outages(house: Household, manner: str = "vanish") -> tuple[Outage, ...]:
     """Lost Wi-Fi, reboots and updates, rarer or more often by device."""
     updates = Outage(mean=house.rare(house.between(10, 90) * _DAY), down=(5.0, 90.0))
@@ -58,9 +75,13 @@ def tasmota(house: Household, *, metered: bool = False) -> None:
     login = house.shared_login("DVES_USER") if house.chance(0.6) else house.login("tasmota")
     house.commands.append(house.say(f"{command}/POWER", 2, 6))
     habits: list[Habit] = [
-        Every(period=teleperiod, says=tuple(telemetry), jitter=0.0005, gap=0.03),
+        Every(
+            period=teleperiod, says=tuple(telemetry), jitter=0.0005, gap=0.03,
+            first=house.between(4.0, 15.0) if house.chance(0.5) else None,
+        ),
         Sporadic(per_day=house.between(0.5, 60.0), says=result, follows="people"),
-    ]
+        *by_the_clock(house, tuple(telemetry)),
+    ]  # fmt: skip
     profile = Profile(
         client_id=f"DVES_{mark}",
         username=login[0],
@@ -111,6 +132,7 @@ def esphome(house: Household) -> None:
     hello = (status, *configs) if house.chance(0.8) else (status,)
     reactions = {}
     if house.birth_topic is not None and house.chance(0.3):
+        house.case("discovery-after-birth")
         reactions[house.birth_topic] = Reaction(says=configs, after=(0.0, 1.0), gap=0.02)
     profile = Profile(
         client_id=f"{node}-{house.hexes(12)}",
@@ -144,6 +166,7 @@ def shelly(house: Household) -> None:
     habits: list[Habit] = [
         Every(period=house.between(25.0, 75.0), says=(status,), jitter=0.02),
         Sporadic(per_day=house.between(20, 8_000), says=(power,), follows="people"),
+        *by_the_clock(house, (status,)),
     ]
     if model == "shellypro3em":
         em = (house.say(f"{base}/status/em:0", 500, 900, qos=qos, retain=retain),)
@@ -212,6 +235,7 @@ def home_made(house: Household) -> None:
     says = tuple(house.say(f"{base}/{value}", 1, 8, retain=house.chance(0.3)) for value in values)
     period = house.between(0.7, 1_800.0)
     habits: list[Habit] = [Every(period=period, says=says, jitter=house.between(0.001, 0.1))]
+    habits += by_the_clock(house, says)
     if house.chance(0.3):
         habits.append(Sporadic(per_day=house.between(2, 300), says=says[:1]))
     login = house.login("esp")

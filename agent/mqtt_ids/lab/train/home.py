@@ -4,11 +4,13 @@ import functools
 import random
 from collections.abc import Callable, Mapping
 
+from mqtt_ids.lab.habits import log_uniform
 from mqtt_ids.lab.household import Home, Household, Logins, Network, Plan
-from mqtt_ids.lab.life import Rhythm
+from mqtt_ids.lab.life import DAY, HOUR, Rhythm
 from mqtt_ids.lab.train import (
     anything,
     appliances,
+    bridges,
     cameras,
     firmware,
     sensors,
@@ -47,6 +49,7 @@ MAKERS: Mapping[str, Callable[[Household], None]] = {
     "node-red": services.node_red,
     "rtl-433": services.rtl_433,
     "periodic-discovery": services.periodic_discovery,
+    "site-bridge": bridges.site_bridge,
     "deep-sleeper": visitors.deep_sleeper,
     "shell-script": visitors.shell_script,
     "presence-phone": visitors.presence_phone,
@@ -58,6 +61,7 @@ MAKERS: Mapping[str, Callable[[Household], None]] = {
 _EVERY = dict.fromkeys(_APPLIANCES, 0.4) | {
     "deep-sleeper": 0.8, "presence-phone": 0.7, "newcomer": 0.3, "odd-keep-alive": 0.25,
     "over-the-air": 0.3, "doubled-id": 0.03, "home-made": 0.6, "shell-script": 0.3,
+    "site-bridge": 0.15, "periodic-discovery": 0.1,
 }  # fmt: skip
 STYLES: Mapping[str, Mapping[str, float]] = {
     "testbed": dict.fromkeys(_CHATTY, 1.0),
@@ -77,13 +81,15 @@ _STYLE_WEIGHTS = {
     "mixed": 3.0,
 }  # fmt: skip
 _STRANGE = (0.05, 0.2, 0.4, 1.0)  # clients of no known make, to each of a known one
+_SETS_CLOCKS = 0.1  # the share of homes whose week has the change of daylight saving in it
 # At most so many of a kind in one home.
 _AT_MOST = {"zigbee-bridge": 3, "frigate": 1, "node-red": 2, "rtl-433": 1, "periodic-discovery": 2,
-            "doubled-id": 1, "presence-phone": 5, "odd-keep-alive": 3}  # fmt: skip
+            "doubled-id": 1, "presence-phone": 5, "odd-keep-alive": 3,
+            "site-bridge": 2}  # fmt: skip
 
 
 def build(seed: int, *, size: int | None, style: str | None, eventful: float) -> Home:
-    """The home of this seed: `size` clients that live there, about 3 to 60 where None."""
+    """The home of this seed: `size` clients that live there; 3 to 200 where None."""
     rng = random.Random(f"train/plan/{seed}")
     if style is None:
         style = rng.choices(list(_STYLE_WEIGHTS), list(_STYLE_WEIGHTS.values()))[0]
@@ -92,6 +98,7 @@ def build(seed: int, *, size: int | None, style: str | None, eventful: float) ->
     controlled = style not in {"testbed", "sensors"} and house.chance(0.8)
     if controlled:
         house.birth_topic = "homeassistant/status"
+    house.in_step = house.rng.choice((0.0, 0.0, 0.25, 0.8))
     if style == "zigbee":
         services.zigbee_bridge(house)
     if style == "cameras":
@@ -106,7 +113,7 @@ def build(seed: int, *, size: int | None, style: str | None, eventful: float) ->
 
 def _plan(rng: random.Random, size: int | None, style: str) -> Plan:
     if size is None:
-        size = rng.randint(6, 12) if style == "testbed" else round(3 * 20 ** rng.random())
+        size = rng.randint(6, 12) if style == "testbed" else _size(rng)
     network = rng.choices(_NETWORKS, (0.5, 0.38, 0.12))[0]
     subnet = rng.choice(("192.168.1.", "192.168.0.", "192.168.178.", "10.0.0.", "192.168.86."))
     docker = rng.choice(("172.17.0.1", "172.18.0.1", "172.30.32.1"))
@@ -127,6 +134,13 @@ def _plan(rng: random.Random, size: int | None, style: str) -> Plan:
     )
 
 
+def _size(rng: random.Random) -> int:
+    """Mostly up to 60 clients, small homes oftener; one home in 25 is larger."""
+    if rng.random() < 1 / 25:
+        return round(log_uniform(rng, 60, 200))
+    return round(log_uniform(rng, 3, 60))
+
+
 def _rhythm(rng: random.Random) -> Rhythm:
     return Rhythm(
         wakes=rng.uniform(5.0, 9.0),
@@ -137,8 +151,11 @@ def _rhythm(rng: random.Random) -> Rhythm:
         works_from_home=rng.random(),
         night_level=rng.uniform(0.01, 0.15),
         away_level=rng.uniform(0.02, 0.4),
-        holiday_chance=rng.uniform(0.0, 0.08),
+        holiday_chance=rng.uniform(0.0, 0.03),
+        holiday_days=(1, rng.randint(2, 12)),
         day_length=rng.uniform(8.0, 16.5),
+        clock_changes=6 * DAY + 2 * HOUR if rng.random() < _SETS_CLOCKS else None,
+        clock_moves=rng.choice((-HOUR, HOUR)),
     )
 
 
@@ -162,6 +179,7 @@ def _visitors(house: Household, *, controlled: bool) -> None:
         (visitors.health_check, 0.12),
         (visitors.misconfigured, 0.1),
         (visitors.stale_password, 0.0 if house.plan.logins == "open" else 0.2),
+        (visitors.mistyped_password, 0.0 if house.plan.logins == "open" else 0.3),
     ):
         if house.chance(min(1.0, chance * house.eventful**0.5)):
             maker(house)

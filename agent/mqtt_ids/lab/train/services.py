@@ -52,6 +52,8 @@ def zigbee_bridge(house: Household) -> None:
         )
         if kind in ("bulb", "plug") and house.chance(0.6):
             house.commands.append(house.say(f"{base}/{name}/set", 15, 60))
+    house.case("over-the-air")
+    house.case("long-json-bridge")
     heard = rng.sample(states, k=min(count, 3))
     habits.append(  # an update, or a device that wakes the others: last_seen for long
         Episode(
@@ -92,6 +94,7 @@ def _add_zigbee(house: Household, base: str, habits: list[Habit], states: list[S
     reactions = {}
     if house.birth_topic is not None:
         house.case("states-after-birth")
+        house.case("discovery-after-birth")
         gap = house.between(0.001, 0.02)
         again = Reaction(says=(*discovery, *states), after=(28.0, 32.0), gap=gap)
         reactions[house.birth_topic] = again
@@ -133,6 +136,7 @@ def home_assistant(house: Household) -> None:
             habits.append(
                 Every(period=rng.choice((900.0, 3600.0)), says=pick, aligned=True, gap=0.03)
             )
+            house.case("top-of-the-hour")
     if house.chance(0.3):
         names = [f"hass/statestream/{house.token(8)}/state" for _ in range(rng.randint(5, 80))]
         stream = tuple(house.say(name, 1, 30, retain=True) for name in names)
@@ -257,6 +261,7 @@ def periodic_discovery(house: Household) -> None:
     login = house.login("gateway")
     reactions = {}
     if house.birth_topic is not None:
+        house.case("discovery-after-birth")
         reactions[house.birth_topic] = Reaction(says=configs, after=(0.5, 10.0), gap=0.005)
     profile = Profile(
         client_id=base,

@@ -7,6 +7,7 @@ from mqtt_ids.lab.household import Household
 from mqtt_ids.lab.train.firmware import room
 from mqtt_ids.lab.visits import (
     Person,
+    Typist,
     caretaker,
     failing_login,
     phone,
@@ -97,6 +98,7 @@ def explorer(house: Household) -> None:
         commands=tuple(house.commands[:10]),
     )  # fmt: skip
     address = house.lan_address()
+    house.case("reads-everything")
     house.add_script("explorer", person.script, address=address)
 
 
@@ -125,6 +127,21 @@ def stale_password(house: Household) -> None:
         (house.rare(0.2 * _DAY), house.rare(10.0 * _DAY)),
     )  # fmt: skip
     house.add_script("stale-password", script, address=house.lan_address())
+
+
+def mistyped_password(house: Household) -> None:
+    """Somebody at a tool, or setting a device up, who gets the password wrong a few times."""
+    rng = house.rng
+    prefix = rng.choice(("mqtt-explorer-", "mqttfx_", "ESP32_", "tasmota_", ""))
+    person = Typist(
+        name=lambda draw: f"{prefix}{draw.getrandbits(32):08x}", login=house.login("admin"),
+        per_day=house.often(house.between(0.03, 0.3)), wrong=(1, rng.choice((1, 2, 3, 4))),
+        pauses=(house.between(3.0, 10.0), house.between(12.0, 45.0)), stays=(2.0, 2_000.0),
+        filters=rng.choice(((), ("#",), (f"{room(house)}/+/set",))), renames=house.chance(0.5),
+        gives_up=rng.choice((0.1, 0.4)),
+    )  # fmt: skip
+    address = house.known_address() if house.chance(0.4) else house.lan_address()
+    house.add_script("mistyped-password", person.script, address=address)
 
 
 def misconfigured(house: Household) -> None:
@@ -180,6 +197,7 @@ def newcomer(house: Household) -> None:
 
 def restarts(house: Household) -> None:
     """The broker restarts about weekly; a power cut comes a few times a year."""
+    house.case("power-cut")
     script = caretaker(
         house.rare(house.between(3.0, 14.0) * _DAY), house.rare(60.0 * _DAY), (1.0, 40.0)
     )

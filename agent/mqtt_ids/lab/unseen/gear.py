@@ -164,13 +164,19 @@ def gear(house: Household, kind: str) -> None:
     marks = {"id": house.hexes(4), "mac": house.hexes(8), "place": place(house)}
     root = table.root.format(**marks)
     says = _says(house, table, root, marks)
+    hello_gap = house.between(0.003, 0.08)
     login = house.login(kind.split("-", maxsplit=1)[0])
     will = None if table.will is None else table.will.format(root=root)
     wired = house.chance(table.wired)
-    order = house.say(f"{root}/set", 1, 30)
-    listens = house.chance(0.4)
-    if listens:
+    hello = _hello(house, kind, root, says, will)
+    reactions = {}
+    if house.chance(0.4):
+        order = house.say(f"{root}/set", 1, 30)
         house.commands.append(order)
+        reactions[order.topic] = Reaction(says=says[:2], after=(0.03, 0.9))
+    if house.birth_topic is not None and hello and house.chance(0.25):
+        house.case("discovery-after-birth")
+        reactions[house.birth_topic] = Reaction(says=hello, after=(0.2, 12), gap=hello_gap)
     profile = Profile(
         client_id=table.ids.format(**marks),
         username=login[0],
@@ -179,11 +185,11 @@ def gear(house: Household, kind: str) -> None:
         clean=house.chance(0.75),
         will_topic=will,
         version=rng.choice(table.versions),
-        filters=(f"{root}/set", f"{root}/+/set") if listens else (),
+        filters=(*reactions, f"{root}/+/set") if reactions else (),
         qos=rng.choice((0, 1)),
-        hello=_hello(house, kind, root, says, will),
-        hello_gap=house.between(0.003, 0.08),
-        reactions={order.topic: Reaction(says=says[:2], after=(0.03, 0.9))} if listens else {},
+        hello=hello,
+        hello_gap=hello_gap,
+        reactions=reactions,
         outages=losses(house, wired=wired),
         retry=(house.between(1, 8), house.between(15, 300)),
         boots=(3, 45),
@@ -227,15 +233,18 @@ def _habits(house: Household, table: Gear, says: tuple[Say, ...]) -> list[Habit]
     rng = house.rng
     together = house.chance(table.together)
     habits: list[Habit] = [
+        *_on_the_hour(house, says),
+        *_updates(house, says[0].topic),
         Every(
             period=house.between(*table.period),
             says=says,
             one_of=not together,
+            first=house.between(1.5, 25) if house.chance(0.3) else None,
             jitter=rng.choice((0.002, 0.03, 0.18)),
             aligned=house.chance(0.08),
             skips=rng.choice((0.0, 0.15, 0.5)),
             gap=rng.choice((0.0, 0.004, 0.02)) if together else 0.0,
-        )
+        ),
     ]
     if table.busy is not None:
         per_day, lasts, period = table.busy
@@ -251,3 +260,33 @@ def _habits(house: Household, table: Gear, says: tuple[Say, ...]) -> list[Habit]
     if table.sudden is not None:
         habits.append(Sporadic(per_day=house.between(*table.sudden), says=says[:2], one_of=True))
     return habits
+
+
+def _updates(house: Household, topic: str) -> list[Habit]:
+    """Firmware that tells of its own update as it goes on, up to four times a second."""
+    if not house.chance(0.08):
+        return []
+    house.case("over-the-air")
+    return [
+        Episode(
+            per_day=house.often(0.06),
+            lasts=(150, 4_200),
+            period=house.between(0.28, 0.9),
+            during=(house.say(f"{topic}/ota", 10, 260),),
+            follows="night",
+        )
+    ]
+
+
+def _on_the_hour(house: Household, says: tuple[Say, ...]) -> list[Habit]:
+    """Sums by the hour, the half or the quarter of a day; some clocks are set late, with a jump."""
+    if not house.chance(house.in_step):
+        return []
+    house.case("top-of-the-hour")
+    jumps = None
+    if house.chance(0.25):
+        house.case("clock-jump")
+        jumps = house.rare(house.between(3e5, 4e6))
+    period = house.rng.choice((1_800.0, 3_600.0, 3_600.0, 21_600.0))
+    jitter = house.between(1e-5, 1e-3)
+    return [Every(period=period, says=says, aligned=True, jitter=jitter, jumps=jumps, gap=0.01)]

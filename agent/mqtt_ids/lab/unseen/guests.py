@@ -7,6 +7,7 @@ from mqtt_ids.lab.household import Household
 from mqtt_ids.lab.unseen.gear import losses, place
 from mqtt_ids.lab.visits import (
     Person,
+    Typist,
     caretaker,
     failing_login,
     phone,
@@ -95,6 +96,7 @@ def onlooker(house: Household) -> None:
         filters=rng.choice((("#",), ("#", "$SYS/#"), ("+/#",), ("$SYS/#",))),
         commands=tuple(house.commands[:6]), keep_alive=rng.choice((30, 60, 90)),
     )  # fmt: skip
+    house.case("reads-everything")
     house.add_script("onlooker", person.script, address=house.lan_address())
 
 
@@ -121,6 +123,23 @@ def forgotten(house: Household) -> None:
         (house.rare(3 * _HOUR), house.rare(300 * _HOUR)),
     )  # fmt: skip
     house.add_script("stale-password", script, address=house.lan_address())
+
+
+def fumbler(house: Household) -> None:
+    """A password copied badly into a phone, a web page or a new device, until it is right."""
+    rng = house.rng
+    device = house.chance(0.4)  # a device keeps its id, and stays once it is let in
+    mark = rng.choice(("mqttx_", "dash-", "IoTOnOff", "openbk"))
+    person = Typist(
+        name=lambda draw: f"{mark}{draw.getrandbits(24):06x}", login=house.login("me"),
+        per_day=house.often(house.between(0.04, 0.35)), wrong=(1, 4),
+        pauses=(house.between(2, 9), house.between(9, 30)),
+        stays=(600.0, 40_000.0) if device else (15.0, 1_500.0),
+        filters=(f"{place(house)}/cfg/#",) if device else ("#",),
+        gives_up=0.2, renames=not device,
+    )  # fmt: skip
+    address = house.known_address() if house.chance(0.5) else house.lan_address()
+    house.add_script("mistyped-password", person.script, address=address)
 
 
 def cloned(house: Household) -> None:
@@ -178,6 +197,7 @@ def old_controller(house: Household) -> None:
 
 def upkeep(house: Household) -> None:
     """The broker is restarted about weekly, and now and then the power fails."""
+    house.case("power-cut")
     mean = house.rare(house.between(60, 400) * _HOUR)
     script = caretaker(mean, house.rare(1_300 * _HOUR), (0.8, 55.0))
     house.add_script("broker-restart", script, address="")

@@ -27,6 +27,7 @@ def controller(house: Household) -> None:
         habits.append(
             Every(period=rng.choice((600, 1_800, 3_600)), says=some, aligned=True, gap=0.01)
         )
+        house.case("top-of-the-hour")
     items = tuple(
         house.say(f"openhab/item/{house.token(6)}", 1, 40, retain=house.chance(0.5))
         for _ in range(rng.randint(1, 60))
@@ -66,7 +67,8 @@ def zwave_bridge(house: Household) -> None:
     for _ in range(round(house.between(8, 90))):
         node = f"{root}/{place(house)}/{house.token(4)}"
         some = _ZWAVE_VALUES[: rng.randint(1, 3)]
-        values += [house.say(f"{node}/{one}", 30, 170, qos=1, retain=True) for one in some]
+        low = house.between(30, 700)
+        values += [house.say(f"{node}/{one}", low, low * 2, qos=1, retain=True) for one in some]
         recent = tuple(values[-2:])
         follows = rng.choice(("people", "clock"))
         per_day = house.between(3, 7_000)
@@ -74,6 +76,8 @@ def zwave_bridge(house: Household) -> None:
             habits.append(Sporadic(per_day=per_day, says=recent, one_of=True))
         else:
             habits.append(Every(period=86_400 / per_day, says=recent, one_of=True, jitter=0.25))
+    house.case("over-the-air")
+    house.case("long-json-bridge")
     habits.append(
         Episode(  # new firmware for a node, in small pieces
             per_day=house.often(0.03), lasts=(400, 3_900), period=house.between(0.26, 0.55),
@@ -145,6 +149,7 @@ def energy_hub(house: Household) -> None:
 
 def recorder(house: Household) -> None:
     """A video recorder: pictures and object events in bursts, statistics by the minute."""
+    house.case("camera-bursts")
     root = f"{house.rng.choice(('agentdvr', 'blueiris', 'motioneye'))}/{house.token(3)}"
     habits: list[Habit] = []
     topics = []
@@ -251,13 +256,19 @@ def configurator(house: Household) -> None:
         Sporadic(per_day=house.between(300, 15_000), says=values, one_of=True, follows="clock"),
     ]
     login = house.login("disc")
+    reactions = {}
+    if house.birth_topic is not None and house.chance(0.7):
+        house.case("discovery-after-birth")
+        reactions[house.birth_topic] = Reaction(says=configs, after=(1, 20), gap=0.008)
     profile = Profile(
         client_id=f"tuya2mqtt-{house.token(4)}",
         username=login[0],
         password=login[1],
         keep_alive=house.rng.choice((30, 45)),
+        filters=tuple(reactions),
         hello=configs,
         hello_gap=0.004,
+        reactions=reactions,
         outages=losses(house, wired=True),
     )
     topics = [say.topic for say in values]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import dpkt
 
-from mqtt_ids.lab.capture_writer import PORT, Frame, write_pcap
+from mqtt_ids.lab.capture_writer import PORT, Frame
 from mqtt_ids.lab.wire import packet, text
 from mqtt_ids.sensors.capture.files import frames
 
@@ -27,11 +27,11 @@ _MOST: Final = 0xFFFF  # what a total length can say
 
 
 class Mixed(NamedTuple):
-    """When the attack begins and ends in the mix (s since the epoch), and its frames."""
+    """When the attack begins and ends in the mix (s since the epoch), and the frames of both."""
 
     start: float
     end: float
-    frames: int
+    frames: Iterator[Frame]
 
 
 class _Seen(NamedTuple):
@@ -52,26 +52,25 @@ class _Seen(NamedTuple):
         return (self.src, self.tcp.sport) if self.by_client else (self.dst, self.tcp.dport)
 
 
-def mix(
-    calm: Path, attack: Path, out: Path, *, onto: str, at: float, client_id: str | None = None
-) -> Mixed:
-    """Write a pcap of both, the attack `at` seconds after the calm capture's start.
+def mix(calm: Path, attack: Path, *, onto: str, at: float, client_id: str | None = None) -> Mixed:
+    """Both captures as one, the attack `at` seconds after the calm capture's start.
 
     `onto` is the address of a client in the calm capture; with `client_id` every CONNECT of the
-    attack claims that id. ValueError where there is no such client, or no attack to see.
+    attack claims that id. ValueError where there is no such client, seen in both directions, or no
+    attack to see.
     """
     calm_frames, attack_frames = _read(calm), _read(attack)
     calm_seen = [one for one in map(_look, calm_frames) if one is not None]
     seen = [one for one in map(_look, attack_frames) if one is not None]
     packed = ip_address(onto).packed
     of_client = [one for one in calm_seen if one.client[0] == packed]
-    if not of_client or not seen:
-        raise ValueError(f"{onto} is no client in {calm}, or {attack} holds no MQTT")
+    if {one.by_client for one in of_client} != {True, False} or not seen:
+        raise ValueError(f"{onto} is no client with a broker in {calm}, or {attack} holds no MQTT")
     shift = calm_frames[0][0] + at - seen[0].frame[0]
     mapped = list(_Mapping(of_client, seen, client_id).frames(seen, shift))
-    with out.open("wb") as stream:
-        write_pcap(stream, heapq.merge(calm_frames, mapped, key=lambda frame: frame[0]))
-    return Mixed(mapped[0][0], mapped[-1][0], len(mapped))
+    both = heapq.merge(calm_frames, mapped, key=lambda frame: frame[0])
+    times = [frame[0] for frame in mapped]
+    return Mixed(min(times), max(times), both)
 
 
 def clients(capture: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""How good the detection is: trials in simulated homes and on captures, rivals beside them."""
