@@ -22,6 +22,7 @@ _SEARCHED = 64  # how many of the longest unseen are looked at for one to evict:
 _RECENT_CREDENTIALS = 4
 _SERIES_ENDS_AFTER = 60.0  # seconds without a refused log-in
 _MOST_BEFORE = 4  # refused log-ins before the second credential that count with it
+_BURST = 1.0  # seconds in which publishes are one turn
 _RHYTHM_PACE = 0.05  # how much of the mean interval each new one makes up
 _RECENT_TAKEOVERS = 8
 _AT_HOME_AFTER = 86_400.0  # seconds at one address after which that is a client's home
@@ -132,6 +133,7 @@ class ClientSubject:
         "since",
         "takeovers",
         "tracked",
+        "turn",
         "username",
         "wide",
     )
@@ -155,6 +157,7 @@ class ClientSubject:
         # The rhythm of its publishes: how many gaps, their fading mean and mean deviation, in s.
         self.last_publish: float | None = None
         self.last_topic: int | None = None  # its hash
+        self.turn: float | None = None  # when the latest burst of them began
         self.gaps = 0
         self.gap = 0.0
         self.gap_spread = 0.0
@@ -185,8 +188,12 @@ class ClientSubject:
         return self.sieve.add(topic)
 
     def keep_rhythm(self, now: float) -> None:
-        """Note a publish at `now`."""
-        last, self.last_publish = self.last_publish, now
+        """Note a publish at `now`. Those of one burst are one turn: a burst is no rhythm."""
+        self.last_publish = now
+        last = self.turn
+        if last is not None and now - last < _BURST:
+            return
+        self.turn = now
         if last is None:
             return
         gap = now - last

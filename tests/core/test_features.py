@@ -142,6 +142,19 @@ def test_a_flood_that_grows_never_lowers_a_value(role: Role, factor: float) -> N
     assert (x[1] >= x[0] - 0.1 * np.array(shares)).all()
 
 
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+def test_a_loud_subject_changes_nothing_for_others(role: Role, factor: float) -> None:
+    layout = Layout(role, SEES_ALL)
+    counts = empty(role, 2)
+    counts[0] = 0.37
+    alone = layout.vectors(state(role, counts[:1], earned=True)).x[0]
+    counts[1] = factor
+    both = layout.vectors(state(role, counts, earned=True)).x
+    assert both[1].max() > 1.0
+    assert np.array_equal(both[0], alone)
+
+
 # --- masks ---------------------------------------------------------------------------------
 
 
@@ -359,6 +372,22 @@ def test_the_pace_of_the_caller_between_two_folds_changes_nothing() -> None:
     assert shared
     for address in shared:
         assert ends[0][address] == pytest.approx(ends[1][address], abs=0.02)
+
+
+def test_whether_a_fold_comes_just_before_changes_nothing() -> None:
+    pen, at_once, folded = Pen(), *(Watch(sees=SEES_ALL, max_clients=100) for _ in range(2))
+    judged = 0
+    for event in calm_home(pen, 6, 60):
+        at_once.feed(event)
+        folded.feed(event)
+        if event.time != int(event.time):
+            continue
+        folded.fold(event.time)
+        for batch, same in zip(at_once.due(event.time), folded.due(event.time), strict=True):
+            if batch is not None and same is not None:
+                assert np.array_equal(batch.vectors.x, same.vectors.x)
+                judged += len(batch.subjects)
+    assert judged > 60
 
 
 def test_a_row_given_to_another_starts_from_nothing() -> None:

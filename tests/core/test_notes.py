@@ -34,6 +34,12 @@ class Listener:
             self.wait(every)
             self.tally.count(self.pen.published(connection))
 
+    def pour(self, connection: int, times: int, every: float) -> None:
+        """Publish faster than once a second."""
+        for _ in range(times):
+            self.pen.wait(every)
+            self.tally.count(self.pen.published(connection))
+
 
 @pytest.mark.parametrize("kind", list(FactKind))
 def test_every_fact_is_a_sign_and_certain(kind: FactKind) -> None:
@@ -92,6 +98,20 @@ def test_who_publishes_when_it_likes_is_never_silent() -> None:
     for number in range(40):
         listener.publish(connection, 1, every=1.0 if number % 2 else 60.0)
     assert listener.wait(2000) == []
+
+
+def test_a_burst_is_no_rhythm() -> None:
+    listener = Listener()
+    connection = listener.join("controller", keep_alive=10)
+    listener.pour(connection, 3 * RHYTHM_GAPS, every=0.02)
+    assert listener.wait(2000) == []
+
+
+def test_a_client_that_never_pauses_is_silent_too_when_it_stops() -> None:
+    listener = Listener()
+    connection = listener.join("meter", keep_alive=10)
+    listener.pour(connection, 5 * RHYTHM_GAPS, every=0.3)
+    assert [fact.kind for fact in listener.wait(60)] == [FactKind.SILENCE]
 
 
 def test_who_has_no_rhythm_yet_is_never_silent() -> None:

@@ -47,6 +47,18 @@ def test_reading_changes_nothing(times: list[float]) -> None:
     assert np.array_equal(read.read(ONE, now), unread.read(ONE, now))
 
 
+def test_adding_and_reading_at_once_is_the_one_after_the_other() -> None:
+    rows, more = np.array([2, 0, 1], np.intp), np.array([[5.0, 1.0], [0.5, 7.0]], np.float32)
+    after, at_once = Windows(2), Windows(2)
+    for windows in (after, at_once):
+        for row in range(3):
+            windows.start(row, 0.0)
+            windows.add(np.array([row], np.intp), amounts(3.0, 11.0), 1.0 + row)
+    after.add(rows[:2], more, 7.7)
+    assert np.array_equal(at_once.add_and_read(rows, more, 7.7), after.read(rows, 7.7))
+    assert np.array_equal(at_once.read(rows, 9.1), after.read(rows, 9.1))
+
+
 def test_a_steady_rate_settles_at_rate_times_weight() -> None:
     windows = Windows(1)
     windows.start(0, 0.0)

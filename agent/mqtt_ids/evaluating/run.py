@@ -40,6 +40,7 @@ from mqtt_ids_model.card import MODEL_FILE
 Clock = Callable[[], float]
 T = TypeVar("T")
 
+TOLD: Final = 10  # times that it is told how far it is, where there is no terminal
 _CLOCK: Final[Clock] = time.process_time
 _COLUMNS: Final = (
     TextColumn("{task.description}", markup=False),
@@ -158,10 +159,12 @@ class _Pool:
             progress = Progress(*_COLUMNS, console=Console(stderr=True), transient=True)
         with progress or nullcontext():
             task = None if progress is None else progress.add_task(what, total=len(futures))
-            for future in as_completed(futures):
+            for number, future in enumerate(as_completed(futures), 1):
                 future.result()
                 if progress is not None and task is not None:
                     progress.advance(task)
+                elif number % max(1, len(futures) // TOLD) == 0:
+                    click.echo(f"mqtt-ids: {number} of {len(futures)}", err=True)
 
 
 def _evaluate(
