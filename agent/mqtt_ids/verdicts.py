@@ -4,7 +4,7 @@ A score is odd above its threshold (the paper's equation 3, with a threshold of 
 is an attack when odd scores persist, or at once when one is far beyond the threshold: evidence
 is the fading sum of how many times the score doubled the threshold. There are two such sums: a
 quick one for what goes on for seconds, and a slow one for what comes back for minutes, such as one
-guess a minute.
+guess a minute. Only a score that rises comes back: one that fades is what is left of something.
 """
 
 import enum
@@ -20,6 +20,7 @@ MOST_PER_SCORE: Final = 4.0  # doublings that one score can add
 ENOUGH: Final = 3.0  # doublings that make an attack
 AT_ONCE: Final = 8.0  # times the threshold that make an attack by themselves
 SLOW_HALF_LIFE: Final = 600.0  # seconds in which slow evidence fades by half
+RISES: Final = 1.05  # times the score before, from which on a score adds slow evidence
 SLOW_EVERY: Final = 8.0  # seconds between two scores that add slow evidence
 LEAST_PER_SLOW: Final = 0.5  # doublings below which a score adds nothing to it
 MOST_PER_SLOW: Final = 2.0  # doublings that one score can add to it
@@ -75,8 +76,8 @@ class Verdicts:
         sign = np.clip(np.log2(np.maximum(ratio, 1e-9)), 0.0, MOST_PER_SCORE) * fresh
         evidence = before + sign
         odd = ratio > 1.0
-        slow = self._slowly(rows, sign, now)
-        enough = (evidence >= ENOUGH) | (slow >= ENOUGH_SLOW) | (ratio >= AT_ONCE)
+        back = self._comes_back(rows, scores, sign, now)
+        enough = (evidence >= ENOUGH) | back | (ratio >= AT_ONCE)
         attack = fresh & odd & enough
         verdict = np.where(attack, Verdict.ATTACK, np.where(odd, Verdict.ODD, Verdict.CALM))
         began = odd & (self._verdict[rows] == Verdict.CALM)
@@ -87,15 +88,19 @@ class Verdicts:
         self._score[rows] = scores
         return verdict.astype(np.int8)
 
-    def _slowly(self, rows: Rows, sign: NDArray[np.float64], now: float) -> NDArray[np.float64]:
-        """The slow evidence against `rows`, with these new signs."""
+    def _comes_back(
+        self, rows: Rows, scores: Floats, sign: NDArray[np.float64], now: float
+    ) -> NDArray[np.bool_]:
+        """Against which of `rows` these new signs make enough slow evidence."""
         since = now - self._slow_at[rows]
         slow = self._slow[rows] * np.exp2(-since / SLOW_HALF_LIFE)
-        adds = (sign >= LEAST_PER_SLOW) & (since >= SLOW_EVERY)
+        rises = ~(scores < RISES * self._score[rows])  # the first score of all does
+        adds = rises & (sign >= LEAST_PER_SLOW) & (since >= SLOW_EVERY)
         slow += np.where(adds, np.minimum(sign, MOST_PER_SLOW), 0.0)
         self._slow[rows] = np.where(adds, slow, self._slow[rows])
         self._slow_at[rows] = np.where(adds, now, self._slow_at[rows])
-        return slow
+        enough: NDArray[np.bool_] = adds & (slow >= ENOUGH_SLOW)
+        return enough
 
     def calm(self, rows: Rows, scores: Floats) -> None:
         """None of `rows` is odd. The same as `judge`, in a fraction of the time."""

@@ -71,9 +71,21 @@ def test_odd_seconds_far_apart_are_no_attack() -> None:
 @pytest.mark.parametrize("ratio", [1.5, 2.0, 6.0])
 def test_what_comes_back_each_minute_is_an_attack_in_the_end(ratio: float) -> None:
     court = Court()
-    verdicts = [court.judge(ratio, after=60.0) for _ in range(20)]
+    verdicts = []
+    for _ in range(20):
+        court.judge(0.9 * ratio, fresh=False, after=30.0)
+        verdicts.append(court.judge(ratio, after=30.0))
     assert verdicts[:2] == [Verdict.ODD] * 2
     assert verdicts[-1] is Verdict.ATTACK
+
+
+def test_what_fades_beside_daily_life_does_not_come_back() -> None:
+    court = Court()
+    assert court.judge(40.0) is Verdict.ATTACK
+    for step in range(100):
+        court.judge(max(2.0, 40.0 * 0.95**step), fresh=False)
+    fading = [court.judge(2.0 * 0.995**step, after=10.0) for step in range(100)]
+    assert set(fading) == {Verdict.ODD}
 
 
 def test_slow_evidence_takes_one_score_in_so_many_seconds() -> None:

@@ -19,6 +19,7 @@ from mqtt_ids.verdicts import (
     LEAST_PER_SLOW,
     MOST_PER_SCORE,
     MOST_PER_SLOW,
+    RISES,
     SLOW_EVERY,
     SLOW_HALF_LIFE,
 )
@@ -62,16 +63,21 @@ def fires(threshold: float, times: Doubles, scores: Doubles) -> bool:
     odd = np.flatnonzero(signs)
     if not len(odd):
         return False
+    rises = np.concatenate([[True], scores[1:] >= RISES * scores[:-1]]) & (signs >= LEAST_PER_SLOW)
     evidence = slow = 0.0
     last = float(times[odd[0]])
     slow_at = last - SLOW_EVERY
-    for time, sign in zip(times[odd].tolist(), signs[odd].tolist(), strict=True):
+    for time, sign, back in zip(
+        times[odd].tolist(), signs[odd].tolist(), rises[odd].tolist(), strict=True
+    ):
         evidence = evidence * 2.0 ** ((last - time) / HALF_LIFE) + sign
         last = time
-        if sign >= LEAST_PER_SLOW and time - slow_at >= SLOW_EVERY:
+        if back and time - slow_at >= SLOW_EVERY:
             slow = slow * 2.0 ** ((slow_at - time) / SLOW_HALF_LIFE) + min(sign, MOST_PER_SLOW)
             slow_at = time
-        if evidence >= ENOUGH or slow >= ENOUGH_SLOW:
+            if slow >= ENOUGH_SLOW:
+                return True
+        if evidence >= ENOUGH:
             return True
     return False
 
