@@ -11,7 +11,8 @@ from mqtt_ids.evaluating import statistics, words
 from mqtt_ids.evaluating.barring import Rule, each, forms, is_found, is_named, share, watched
 from mqtt_ids.evaluating.bars_of_homes import actions, homes, starts
 from mqtt_ids.evaluating.bars_of_scores import agreement, ladder, probes
-from mqtt_ids.evaluating.figures import FIVE, KNOWN, alarms, contest, in_time
+from mqtt_ids.evaluating.figures import KNOWN, alarms, contest, in_time
+from mqtt_ids.evaluating.forms import FIVE
 from mqtt_ids.evaluating.results import (
     CONSTANT,
     COUNTERS,
@@ -46,7 +47,7 @@ def _captures(results: Results) -> Iterator[Bar]:
     trials = [one for one in watched(results, MQTTSET) if one.identity not in KNOWN]
     if not trials:
         return
-    untried = sorted(set(FIVE) - {one.name for one in trials})
+    untried = sorted(FIVE - {one.name for one in trials})
     good = [one for one in trials if in_time(one) and is_named(one)]
     bad = forms("not", [one for one in trials if one not in good])
     yield each(

@@ -1,7 +1,6 @@
 """Captures and event logs, watched by the detector and its rivals like any other trial."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from mqtt_ids.evaluating.results import NO_FACTS, OURS, Attack, Calm, Found
 from mqtt_ids.evaluating.rivals import PcaRival, ThreeCounters
 from mqtt_ids.evaluating.spread import Spread
 from mqtt_ids.evaluating.taught import Taught
-from mqtt_ids.evaluating.watching import Told, Watcher, alarms, found
+from mqtt_ids.evaluating.watching import Told, Watcher, alarms, found, noted
 from mqtt_ids.events import SEES_ALL, AnyEvent, Connected
 from mqtt_ids.lab.actions import Truth
 from mqtt_ids.models import DEFAULT, open_model
@@ -55,7 +54,6 @@ def _calm(job: Job, scene: Scene, clock: Callable[[], float]) -> Calm:
     watcher = _watcher(job, scene, guard)
     watcher.observe(lambda judged: counted.add(judged.scores / judged.thresholds))
     told = _told(watcher, scene, census)
-    notes = {alert.id: alert.attack for alert in told[OURS] if alert.severity == "info"}
     return Calm(
         source=job.trial.source,
         style="capture",
@@ -67,7 +65,7 @@ def _calm(job: Job, scene: Scene, clock: Callable[[], float]) -> Calm:
         above=counted.above,
         highest=counted.highest,
         alarms={method: alarms(alerts, method, scene.start) for method, alerts in told.items()},
-        notes=dict(Counter(notes.values())),
+        notes=noted(told[OURS]),
         actions=len(guard.acted),
         cpu=clock() - began,
         place=job.trial.place,

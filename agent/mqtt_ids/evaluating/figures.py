@@ -9,7 +9,6 @@ from mqtt_ids.evaluating import forms, statistics
 from mqtt_ids.evaluating.results import HOME, OURS, Attack, Calm, Found, Results, Step
 from mqtt_ids.evaluating.statistics import WEEK, Times
 
-FIVE: Final = ("brute-force", "dos", "flood", "malformed", "slowite")  # of MQTTset
 KNOWN: Final = frozenset({"address", "client"})  # identities of a known client
 
 

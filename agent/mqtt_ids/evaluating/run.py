@@ -141,7 +141,7 @@ class _Pool:
 
     def all(self, what: str, work: Callable[[Any], T], jobs: Iterable[Any]) -> list[T]:
         """What `work` makes of all jobs, in their order."""
-        futures = [self._pool.submit(work, job) for job in jobs]
+        futures = self.begin(work, jobs)
         self.wait(what, futures)
         return [future.result() for future in futures]
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from mqtt_ids.evaluating import statistics, words
-from mqtt_ids.evaluating.figures import FIVE, alarms, named
+from mqtt_ids.evaluating.figures import alarms, named
+from mqtt_ids.evaluating.forms import FIVE
 from mqtt_ids.evaluating.pictures import Case
 from mqtt_ids.evaluating.results import (
     CONSTANT,
@@ -200,7 +201,7 @@ def ablations(attacks: Sequence[Attack]) -> Table:
     """What is found of the five attacks with parts taken away; no rows where none was."""
     lesser = [name for name in (NO_FACTS, CONSTANT) if any(name in one.found for one in attacks)]
     rows = []
-    for name in FIVE:
+    for name in sorted(FIVE):
         trials = [one for one in attacks if one.name == name]
         if trials and lesser:
             rows.append((name, *(_share(trials, method) for method in (OURS, *lesser))))

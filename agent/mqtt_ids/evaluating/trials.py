@@ -33,7 +33,7 @@ from mqtt_ids.evaluating.results import (
 from mqtt_ids.evaluating.rivals import OtherThresholds, PcaRival, ThreeCounters
 from mqtt_ids.evaluating.spread import Bins, Spread, alike, joined, roc
 from mqtt_ids.evaluating.taught import Taught
-from mqtt_ids.evaluating.watching import VectorRival, Watcher, alarms, completing, found
+from mqtt_ids.evaluating.watching import VectorRival, Watcher, alarms, completing, found, noted
 from mqtt_ids.events import AnyEvent, Published
 from mqtt_ids.lab import attackers
 from mqtt_ids.lab.homes import make_home, record
@@ -125,7 +125,6 @@ def calm_trial(job: CalmJob, clock: Callable[[], float]) -> CalmTrial:
     watcher.take(record(home, start=start, duration=job.duration, finish=False))
     told = watcher.told()
     watched = {MEAN_STD: min(job.mean_std, job.duration)} if job.mean_std else {}
-    notes = {alert.id: alert.attack for alert in told[OURS] if alert.severity == "info"}
     calm = Calm(
         source=f"home {job.seed}",
         style=home.style,
@@ -139,7 +138,7 @@ def calm_trial(job: CalmJob, clock: Callable[[], float]) -> CalmTrial:
         alarms={
             method: alarms(alerts, method, start, _cases(home)) for method, alerts in told.items()
         },
-        notes=dict(Counter(notes.values())),
+        notes=noted(told[OURS]),
         actions=len(guard.acted),
         cpu=clock() - began,
         place=job.place,

@@ -5,6 +5,7 @@ what the truth is; `found` and `alarms` hold their alerts against it afterwards.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -262,6 +263,12 @@ def alarms(
         )
         for alert in words.values()
     )
+
+
+def noted(alerts: Iterable[Alert]) -> dict[str, int]:
+    """How many incidents of severity info there were, by name."""
+    notes = {alert.id: alert.attack for alert in alerts if alert.severity == "info"}
+    return dict(Counter(notes.values()))
 
 
 def ratio(alert: Alert) -> float | None:
