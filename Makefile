@@ -7,6 +7,7 @@
 #   ARGS       more arguments for pytest, the fuzzer or the evaluation
 #   WORKERS    pytest processes for the tests that need no broker; live ones are steadier alone
 #   PYTHON     the Python to use, PYTHON311 the one for tflite-runtime; else they are looked for
+#   PYTHON_HOMEASSISTANT  of 3.13 or 3.11, which decides the version of Home Assistant
 WORKERS ?= 2
 
 # Two BLAS threads on a busy machine are many times slower than one.
@@ -18,8 +19,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-wheel test-tflite-runtime bench evaluate fuzz lab format clean \
-	venv venv-tflite-runtime
+.PHONY: help demo test check programs test-wheel test-tflite-runtime test-homeassistant bench \
+	evaluate fuzz lab format clean venv venv-tflite-runtime
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -36,7 +37,7 @@ check: venv ## lint, format and types
 
 # With ARGS one run; without, those that need no broker go side by side, and then the live ones alone.
 test-wheel: export MQTT_IDS_RUNTIME = ai-edge-litert
-test-wheel: venv ## the tests, on the built wheel
+test-wheel: venv programs ## the tests, on the built wheel
 ifeq ($(strip $(ARGS)),)
 	.venv/bin/pytest -n $(WORKERS) -m "not broker"
 	.venv/bin/pytest -m broker
@@ -44,11 +45,27 @@ else
 	.venv/bin/pytest $(ARGS)
 endif
 
+programs: ## the brokers and tools that tests talk to, from Debian's packages
+	@$(or $(PYTHON),python3) scripts/programs.py
+
 test-tflite-runtime: venv-tflite-runtime ## the demo and the model's tests, under tflite-runtime
 	@if [ -e .venv-tflite-runtime/made-of ]; then set -ex; \
 		.venv-tflite-runtime/bin/mqtt-ids demo; \
 		MQTT_IDS_RUNTIME=tflite-runtime .venv-tflite-runtime/bin/pytest -m runtime; \
 	fi
+
+# Its own environment, 500 MB; pip would take many times longer than uv.
+test-homeassistant: venv programs .venv-homeassistant/made-of ## our device in a real Home Assistant
+	MQTT_IDS_HOMEASSISTANT=$(CURDIR)/.venv-homeassistant/bin/python \
+		.venv/bin/pytest -m homeassistant $(ARGS)
+
+.venv-homeassistant/made-of: tests/homeassistant/requirements.txt
+	python=$$(export PYTHON=$(PYTHON_HOMEASSISTANT); scripts/find-python 3.13 3.13 2>/dev/null || \
+		scripts/find-python 3.11 3.11) && "$$python" -m venv --clear .venv-homeassistant
+	.venv-homeassistant/bin/pip install -q --disable-pip-version-check uv
+	UV_SYSTEM_CERTS=1 .venv-homeassistant/bin/uv pip install -q \
+		--python .venv-homeassistant/bin/python -r $<
+	cp $< $@
 
 bench: venv ## measure speeds and sizes
 	.venv/bin/python bench/run.py
@@ -68,6 +85,7 @@ format: venv ## mend what lint and format can mend
 
 clean: ## remove the environments and what tools left behind
 	rm -rf .venv .venv.lock .venv-tflite-runtime .venv-tflite-runtime.lock dist
+	rm -rf .venv-homeassistant
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find agent bench plugin model tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
