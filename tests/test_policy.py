@@ -16,6 +16,7 @@ from mqtt_ids.policy import (
     Handle,
     HandleKind,
     Neighbours,
+    Obstacle,
     Scene,
     decide,
     settled,
@@ -56,6 +57,7 @@ def decided(
     config: Settings | None = None,
     bans: Bans | None = None,
     scene: Scene | None = None,
+    obstacle: Obstacle = lambda _: None,
 ) -> Decision:
     return decide(
         one,
@@ -65,6 +67,7 @@ def decided(
         bans if bans is not None else Bans(),
         NOW,
         scene,
+        obstacle,
     )
 
 
@@ -126,6 +129,53 @@ def test_without_a_handle_nothing_is_done_and_the_alert_says_why() -> None:
     assert decision.action == "none"
     assert "192.0.2.9 is shared with calm clients (door, lamp, oven and 1 more)" in decision.reason
     assert decided(alert(), offers=frozenset()).reason == "this sensor can only watch"
+
+
+@pytest.mark.parametrize("stand_in", ["?cam", "?", "(null)", "/run/peer.sock", "10.0.0.0/8", ""])
+def test_what_is_no_address_is_never_a_handle(stand_in: str) -> None:
+    one = alert(address=stand_in, username="cams")
+    assert decided(one).handles == (Handle("client_id", "cam"),)
+    assert decided(one, offers=frozenset({"address", "username"})).handles == (
+        Handle("username", "cams"),
+    )
+    nothing = decided(one, offers=frozenset({"address"}))
+    assert (nothing.action, nothing.reason) == (
+        "none",
+        "no handle on it: its address is not known",
+    )
+
+
+def test_a_handle_with_an_obstacle_is_skipped_and_without_another_one_it_is_said() -> None:
+    why = {"address": "address 192.0.2.9 is this machine's own", "client_id": "no id"}
+    one = alert(username="cams")
+
+    def obstacle(handle: Handle) -> str | None:
+        return why.get(handle.kind)
+
+    assert decided(one, obstacle=obstacle).handles == (Handle("username", "cams"),)
+    why["username"] = "dynamic security knows no user cams"
+    decision = decided(one, obstacle=obstacle)
+    assert (decision.action, decision.handles) == ("none", ())
+    assert decision.reason == f"no handle on it: {'; '.join(why.values())}"
+
+
+def test_why_a_hand_is_not_there_is_said() -> None:
+    decision = decided(
+        alert(username="cams"),
+        offers=frozenset(),
+        obstacle=lambda handle: f"no {handle.kind} today" if handle.kind != "client_id" else None,
+    )
+    assert decision.reason == "no handle on it: no address today; no username today"
+
+
+def test_a_shared_or_missing_user_name_is_said() -> None:
+    offers: frozenset[HandleKind] = frozenset({"username"})
+    shared = decided(alert(username="all"), Neighbours(username=("tv",)), offers=offers)
+    assert shared.reason == "no handle on it: user all is shared with calm clients (tv)"
+    nobody = decided(alert(), offers=offers)
+    assert nobody.reason == "no handle on it: it gave no user name"
+    guesser = decided(alert(attack="brute-force", username="all"), offers=offers)
+    assert guesser.reason == "no handle on it: its ids and user name may be somebody else's"
 
 
 @pytest.mark.parametrize("attack", ["brute-force", "takeover"])
@@ -310,14 +360,24 @@ ids = st.sampled_from(["cam", "tv", "lamp", "oven", "bot"])
         connected=st.integers(0, 30),
     ),
     offers=st.frozensets(st.sampled_from(sorted(ALL))),
+    blocked=st.frozensets(st.sampled_from(sorted(ALL - {"connection"}))),
 )
 def test_no_handle_hits_a_calm_client_and_none_is_taken_that_is_not_offered(
-    one: Alert, near: Neighbours, offers: frozenset[HandleKind]
+    one: Alert,
+    near: Neighbours,
+    offers: frozenset[HandleKind],
+    blocked: frozenset[HandleKind],
 ) -> None:
-    decision = decided(one, near, offers=offers, scene=Scene(waiting=(1,)))
+    decision = decided(
+        one,
+        near,
+        offers=offers,
+        scene=Scene(waiting=(1,)),
+        obstacle=lambda handle: "blocked" if handle.kind in blocked else None,
+    )
     accused = {one.client_id, *one.clients}
     for handle in decision.handles:
-        assert handle.kind in offers
+        assert handle.kind in offers - blocked
         if handle.kind == "client_id":
             assert handle.value not in {*near.address, *near.username}
         if handle.kind == "address":

@@ -4,7 +4,7 @@ Times are wall time, in seconds since the epoch: a ban outlives a restart, and t
 does not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -39,10 +39,17 @@ class Bans:
     """The bans in force, looked up in O(1).
 
     At most `limit`, and their handles at most `characters` long in all, for an attacker chooses
-    ids of up to 65,535. The oldest make room; a ban by hand is never displaced.
+    ids of up to 65,535. The oldest make room, and `displaced` is told which; a ban by hand is
+    never displaced.
     """
 
-    def __init__(self, limit: int = 10_000, characters: int = 2_000_000) -> None:
+    def __init__(
+        self,
+        limit: int = 10_000,
+        characters: int = 2_000_000,
+        displaced: Callable[[Ban], None] = lambda _: None,
+    ) -> None:
+        self._displaced = displaced
         self._limit = limit
         self._characters = characters
         self._held = 0  # characters
@@ -66,10 +73,11 @@ class Bans:
         self.lift(ban.handle)
         length = len(ban.handle.value)
         while len(self._bans) >= self._limit or self._held + length > self._characters:
-            oldest = next((one.handle for one in self if one.by == "policy"), None)
+            oldest = next((one for one in self if one.by == "policy"), None)
             if oldest is None:
                 return None
-            self.lift(oldest)
+            self.lift(oldest.handle)
+            self._displaced(oldest)
         self._bans[ban.handle] = ban
         self._held += length
         self.clients += ban.clients

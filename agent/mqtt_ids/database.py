@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the log of actions. `at` is wall time as RFC 3339."""
 
     at: str
-    what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted"]
+    what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted", "failed"]
     by: Literal["policy", "hand"]
     handle: Handle | None = None
     why: str | None = None

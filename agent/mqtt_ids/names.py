@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, ip_address
 
 SHOWN = 64  # characters; an attacker may have chosen 65,535
 LONGEST = 256  # characters of an id or user name that we hold
+STAND_IN = "?"  # begins what stands for the address of one whose address was not seen
 _DIGEST = 8  # bytes
 
 
@@ -21,6 +22,20 @@ def canonical(address: str) -> str:
         return address
     inner = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(parsed if inner is None else inner)
+
+
+def is_address(name: str) -> bool:
+    """Whether this is an IP address, and no stand-in for one that is not known."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def known_address(address: str | None) -> str | None:
+    """An address for people: None for a sensor's stand-in, see `STAND_IN`."""
+    return None if address is not None and address.startswith(STAND_IN) else address
 
 
 def bounded(name: str) -> str:

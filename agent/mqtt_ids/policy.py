@@ -6,6 +6,7 @@ is none it does nothing and says why. Times here are wall time, in seconds since
 outlives a restart, and the monotonic clock does not.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from mqtt_ids.alerts import SEVERITIES, Action, Alert, Severity
 from mqtt_ids.allowlist import allowed
 from mqtt_ids.bans import Ban, Bans, Handle, HandleKind
-from mqtt_ids.names import canonical, short
+from mqtt_ids.names import canonical, is_address, short
 from mqtt_ids.readers import spell
 from mqtt_ids.settings import Settings
 
@@ -24,6 +25,7 @@ __all__ = [
     "Handle",
     "HandleKind",
     "Neighbours",
+    "Obstacle",
     "Scene",
     "decide",
     "is_grave",
@@ -32,6 +34,9 @@ __all__ = [
 
 
 _LEAST_GRAVE: Final = SEVERITIES.index("medium")
+
+# Why this handle cannot be used, in words, although its kind may be offered; None where it can.
+Obstacle = Callable[[Handle], str | None]
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,17 +89,18 @@ def decide(
     bans: Bans,
     now: float,
     scene: Scene | None = None,
+    obstacle: Obstacle = lambda _: None,
 ) -> Decision:
     """What to do about `alert` at wall time `now`, given what the sensor `offers`.
 
     A decision to ban names handles that may be banned already: an incident that goes on gets the
-    same answer again, and a ban in force is not made longer.
+    same answer again, and a ban in force is not made longer. A handle with an obstacle is skipped.
     """
     scene = Scene() if scene is None else scene
     spared = _spared(alert, neighbours, settings, scene)
     if spared is not None:
         return Decision(action="none", reason=spared)
-    choice = _choose(alert, neighbours, offers, scene)
+    choice = _choose(alert, neighbours, offers, scene, obstacle)
     if not choice.handles:
         return choice
     if all(bans.find(handle, now) is not None for handle in choice.handles):
@@ -140,41 +146,51 @@ def _choose(
     neighbours: Neighbours,
     offers: frozenset[HandleKind],
     scene: Scene,
+    obstacle: Obstacle,
 ) -> Decision:
     """The narrowest handles that stop the attack and hit no calm client, not yet in words."""
     claims = _ids_are_claims(alert)
     offenders = set() if claims else _ids(alert)
     established = len(offenders & scene.established)
     sharing = sorted(set(neighbours.address) - offenders)
-    if "address" in offers and alert.address is not None and not sharing:
-        handle = Handle("address", canonical(alert.address))
+    address = _address(alert)
+    if "address" in offers and address is not None and not sharing and obstacle(address) is None:
         # An address of its own is one device, whatever ids it goes by.
         hit = min(established, 1)
-        return Decision(action="banned", reason="", handles=(handle,), clients=hit)
-    narrower = () if claims else _narrower(alert, neighbours, offers)
+        return Decision(action="banned", reason="", handles=(address,), clients=hit)
+    narrower = () if claims else _narrower(alert, neighbours, offers, obstacle)
     waiting = scene.waiting if "connection" in offers else ()
     handles = narrower + tuple(Handle("connection", str(number)) for number in waiting)
     if narrower:
         return Decision(action="banned", reason="", handles=handles, clients=established)
     if handles:
         return Decision(action="disconnected", reason="", handles=handles)
-    return Decision(action="none", reason=_no_handle(alert, offers, sharing))
+    return Decision(action="none", reason=_no_handle(alert, neighbours, offers, obstacle))
+
+
+def _address(alert: Alert) -> Handle | None:
+    """The address as a handle, unless it is only a stand-in for one that nobody has seen."""
+    if alert.address is None or not is_address(alert.address):
+        return None
+    return Handle("address", canonical(alert.address))
 
 
 def _narrower(
-    alert: Alert, neighbours: Neighbours, offers: frozenset[HandleKind]
+    alert: Alert, neighbours: Neighbours, offers: frozenset[HandleKind], obstacle: Obstacle
 ) -> tuple[Handle, ...]:
     """Handles narrower than the address: the accepted clients' ids, or their user name."""
     calm = {*neighbours.address, *neighbours.username}
-    ids = sorted(_ids(alert) - calm) if "client_id" in offers else []
+    named = sorted(_ids(alert) - calm) if "client_id" in offers else []
+    ids = tuple(Handle("client_id", name) for name in named)
+    ids = tuple(handle for handle in ids if obstacle(handle) is None)
     if ids and alert.client_count <= len(ids):
-        return tuple(Handle("client_id", name) for name in ids)
+        return ids
     # More ids than an alert can name: their common user name stops them all, if it is theirs.
-    user = alert.username if "username" in offers else None
+    user = None if alert.username is None else Handle("username", alert.username)
     others = set(neighbours.username) - _ids(alert)
-    if user is not None and not others:
-        return (Handle("username", user),)
-    return tuple(Handle("client_id", name) for name in ids)
+    if "username" in offers and user is not None and not others and obstacle(user) is None:
+        return (user,)
+    return ids
 
 
 _GUESSING = frozenset({"brute-force", "login-failing"})
@@ -190,16 +206,44 @@ def _ids_are_claims(alert: Alert) -> bool:
     return alert.attack in _CLAIMING or not _CLAIMING.isdisjoint(alert.also)
 
 
-def _no_handle(alert: Alert, offers: frozenset[HandleKind], sharing: list[str]) -> str:
-    if not offers:
+def _no_handle(
+    alert: Alert, neighbours: Neighbours, offers: frozenset[HandleKind], obstacle: Obstacle
+) -> str:
+    """Why nothing can be done, handle by handle: what a person could change stands in it."""
+    found = [_against_address(alert, neighbours, offers, obstacle)]
+    if _ids_are_claims(alert):
+        found.append("its ids and user name may be somebody else's")
+    else:
+        found += [obstacle(Handle("client_id", name)) for name in sorted(_ids(alert))[:1]]
+        found.append(_against_username(alert, neighbours, offers, obstacle))
+    reasons = [reason for reason in found if reason is not None]
+    if not offers and not reasons:
         return "this sensor can only watch"
-    if alert.address is not None and "address" in offers and sharing:
-        names = _listed([short(name) for name in sharing])
-        return (
-            f"address {alert.address} is shared with calm clients ({names}),"
-            " and nothing narrower stops it"
-        )
-    return f"no handle on it: this sensor offers {', '.join(sorted(offers))}"
+    offered = f"this sensor offers {', '.join(sorted(offers)) or 'none'}"
+    return f"no handle on it: {'; '.join(reasons) or offered}"
+
+
+def _against_address(
+    alert: Alert, neighbours: Neighbours, offers: frozenset[HandleKind], obstacle: Obstacle
+) -> str | None:
+    address = _address(alert)
+    if address is None:
+        return "its address is not known" if "address" in offers else None
+    sharing = set(neighbours.address) - (set() if _ids_are_claims(alert) else _ids(alert))
+    if "address" in offers and sharing:
+        return _shared(f"address {address.value}", sharing)
+    return obstacle(address)
+
+
+def _against_username(
+    alert: Alert, neighbours: Neighbours, offers: frozenset[HandleKind], obstacle: Obstacle
+) -> str | None:
+    if alert.username is None:
+        return "it gave no user name" if "username" in offers else None
+    sharing = set(neighbours.username) - _ids(alert)
+    if "username" in offers and sharing:
+        return _shared(f"user {short(alert.username)}", sharing)
+    return obstacle(Handle("username", alert.username))
 
 
 def _beyond_share(
@@ -248,6 +292,11 @@ _KIND: dict[HandleKind, str] = {
 def _ids(alert: Alert) -> set[str]:
     """The client ids that the alert names."""
     return {*alert.clients} if alert.client_id is None else {alert.client_id, *alert.clients}
+
+
+def _shared(what: str, sharing: Iterable[str]) -> str:
+    names = _listed([short(name) for name in sorted(sharing)])
+    return f"{what} is shared with calm clients ({names})"
 
 
 def _listed(names: list[str]) -> str:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 FILE = "state.db"
 EVERY = 60.0  # seconds between writes when nothing is urgent
 SOON = 1.0  # seconds in which urgent changes are gathered into one write
+PROMPT = 0.25  # the same, where somebody waits for the write
 DAY_BYTES = 40_000_000  # what may be written in a day; the first BURST_BYTES of it at once
 BURST_BYTES = 4_000_000
 
@@ -44,6 +45,7 @@ class Store:
         self._changes = Changes()
         self._writing = Changes()  # what the writer has taken and not yet finished
         self._urgent = False
+        self._waiters: list[Callable[[], None]] = []  # to be told of the next write
         self._closing = False
         self._dropped = 0
         self._failing = False
@@ -91,11 +93,17 @@ class Store:
             self._changes.put_incident(name, Record(alert, is_open))
             self._hurry(urgent=urgent)
 
-    def put_ban(self, ban: Ban) -> None:
-        """Remember a ban."""
+    def put_ban(self, ban: Ban, written: Callable[[], None] | None = None) -> None:
+        """Remember a ban. `written` is called from another thread once no SIGKILL can undo it.
+
+        It is not called where the disk refuses the write.
+        """
         with self._wake:
             self._changes.put_ban(ban.handle, ban)
             self._hurry(urgent=True)
+            if written is not None:
+                self._waiters.append(written)
+                self._wake.notify()
 
     def drop_ban(self, handle: Handle, *, urgent: bool) -> None:
         """Forget a ban. One that has ended by itself is not urgent: no restart revives it."""
@@ -168,7 +176,8 @@ class Store:
             with self._wake:
                 self._wake.wait_for(lambda: self._urgent or self._closing, EVERY)
                 if self._urgent and not self._closing:
-                    self._wake.wait_for(lambda: self._closing, SOON)
+                    self._wake.wait_for(lambda: self._closing or bool(self._waiters), SOON)
+                    self._wake.wait_for(lambda: self._closing, PROMPT)
             now = time.monotonic()
             budget = min(budget + (now - at) * DAY_BYTES / 86_400, float(BURST_BYTES))
             at = now
@@ -190,6 +199,7 @@ class Store:
             changes = self._writing = self._changes
             self._changes = Changes()
             self._urgent = False
+            waiters, self._waiters = self._waiters, []
         error = self._try(changes) if changes else None
         with self._wake:
             self._writing = Changes()
@@ -198,6 +208,9 @@ class Store:
                 self._changes = changes
             else:
                 self._dropped += changes.dropped
+        if error is None:
+            for written in waiters:
+                written()
         if not changes:
             return 0
         self._tell(error)

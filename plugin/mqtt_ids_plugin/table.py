@@ -11,7 +11,7 @@ import resource
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mqtt_ids.bans import Handle, HandleKind
+from mqtt_ids.bans import Ban, Handle, HandleKind
 from mqtt_ids.events import AnyEvent
 from mqtt_ids.faults import Faults
 from mqtt_ids.names import canonical
@@ -59,6 +59,7 @@ class Table:
         clock: Callable[[], float],
         max_clients: int,
     ) -> None:
+        self.on_failure: Callable[[Handle, str], None] = lambda _handle, _why: None  # never fails
         self.pressed: Callable[[], bool] = lambda: False  # whether clients wait for others to read
         self.emit = emit
         self.reserved = reserved
@@ -121,6 +122,16 @@ class Table:
         for link in links:
             self._cut(link)
         return len(links)
+
+    def obstacle(self, handle: Handle) -> str | None:  # noqa: ARG002 - the protocol's
+        """Nothing stands in the way of a ban here."""
+        return None
+
+    def keep_out(self, ban: Ban) -> None:
+        """Nothing to do: the broker asks us about each connection."""
+
+    def let_in(self, handle: Handle) -> None:
+        """Nothing to do: the broker asks us about each connection."""
 
     def _bearing(self, handle: Handle) -> Iterator[Link]:
         value = handle.value

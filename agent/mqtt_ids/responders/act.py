@@ -6,15 +6,14 @@ person has lifted is not put again by the same incident.
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import ip_address
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
 from mqtt_ids.alerts import Alert, iso
 from mqtt_ids.database import Entry
 from mqtt_ids.errors import ControlError
-from mqtt_ids.names import bounded, canonical, short
+from mqtt_ids.names import bounded, canonical, is_address, short
 from mqtt_ids.policy import (
     Ban,
     Bans,
@@ -26,22 +25,17 @@ from mqtt_ids.policy import (
     decide,
     settled,
 )
+from mqtt_ids.responders.bars import Actuator, Bars
 from mqtt_ids.settings import Settings
 from mqtt_ids.store import Store
 
 log = logging.getLogger(__name__)
 
+__all__ = ["Actuator", "Responder"]
+
 REMEMBERED = 5000  # incidents whose decision, or pardon, is kept in mind
+FAILURES = 5000  # handles of incidents that turned out not to work
 LONGEST = 365 * 86_400.0  # seconds of a ban by hand
-
-
-class Actuator(Protocol):
-    """What a sensor can do to an offender. Its calls must return at once."""
-
-    offers: frozenset[HandleKind]
-
-    def disconnect(self, handle: Handle) -> int:
-        """Close the connections that bear `handle`; how many are being closed."""
 
 
 class Responder:
@@ -58,9 +52,14 @@ class Responder:
         self._settings = settings
         self._actuator = actuator
         self._store = store
+        self._bars = Bars(actuator, store, failed)
         self._decisions: dict[str, Decision] = {}
         self._pardoned: dict[str, None] = {}
-        self.bans = Bans()
+        self._failures: dict[tuple[str, Handle], str] = {}  # incident and handle: why
+        self._undone: set[str] = set()  # incidents of which an alert told a ban that is none
+        self._now = 0.0  # wall time of the last round
+        self.bans = Bans(displaced=self._displaced)
+        actuator.on_failure = self.could_not
 
     def restore(self, stored: Iterable[Ban], now: float) -> None:
         """Put stored bans in force again, once, at the start.
@@ -71,20 +70,32 @@ class Responder:
         settings = self._settings
         acting = settings.mode == "protect" and not settings.protect.dry_run
         why = "observe mode" if settings.mode == "observe" else "dry run"
+        self._now = now
         for ban in stored:
             if ban.by == "hand" or acting:
                 self.bans.add(ban)
             else:
-                self._store.drop_ban(ban.handle, urgent=True)
+                self._bars.end(ban.handle, urgent=True)
                 self._note("lifted", "policy", now, ban.handle, why=why)
         self.expire(now)
+        for ban in list(self.bans):  # a hand may refuse one at once
+            self._bars.go_on(ban)
 
     def respond(self, alert: Alert, neighbours: Neighbours, scene: Scene, now: float) -> Alert:
         """Decide about `alert` at wall time `now`, act, and say on the alert what was done."""
         if alert.id in self._pardoned and alert.state != "closed":
             decision = Decision(action="none", reason="lifted by hand for this incident")
         else:
-            decision = decide(alert, neighbours, self.offers, self._settings, self.bans, now, scene)
+            decision = decide(
+                alert,
+                neighbours,
+                self.offers,
+                self._settings,
+                self.bans,
+                now,
+                scene,
+                lambda handle: self._obstacle(alert.id, handle),
+            )
             self._carry_out(alert, decision, now)
         decision = settled(self._decisions.get(alert.id), decision, now)
         self._keep_in_mind(alert, decision)
@@ -103,9 +114,37 @@ class Responder:
 
     def expire(self, now: float) -> None:
         """Let bans end that have lasted until wall time `now`."""
+        self._now = now
         for ban in self.bans.expire(now):
-            self._store.drop_ban(ban.handle, urgent=False)
+            self._bars.end(ban.handle, urgent=False)
             self._note("expired", ban.by, now, ban.handle, incident=ban.incident)
+
+    def could_not(self, handle: Handle, why: str) -> None:
+        """The hand has learned that a ban could not be put in force: it counts as none.
+
+        Its incident is decided upon again, and policy leaves that handle of it alone.
+        """
+        ban = self.bans.lift(handle)
+        if ban is None:
+            return
+        self._store.drop_ban(handle, urgent=True)
+        self._note("failed", ban.by, self._now, handle, why=why, incident=ban.incident)
+        if ban.incident is not None:
+            self._decisions.pop(ban.incident, None)
+            self._undone.add(ban.incident)
+            self._failures[ban.incident, handle] = why
+            if len(self._failures) > FAILURES:
+                del self._failures[next(iter(self._failures))]
+
+    def take_undone(self) -> set[str]:
+        """The incidents, since this was last asked, whose ban turned out to be none."""
+        undone, self._undone = self._undone, set()
+        return undone
+
+    def let_everybody_in(self) -> None:
+        """We are about to stop. What still lasts at the next start comes back with it."""
+        for ban in list(self.bans):
+            self._bars.pause(ban.handle)
 
     # By hand.
 
@@ -118,7 +157,7 @@ class Responder:
         ban = Ban(handle=handle, until=now + length, seconds=length, why=why[:256], by="hand")
         if self.bans.add(ban) is None:
             raise ControlError("there are too many bans; lift some first")
-        self._store.put_ban(ban)
+        self._bars.begin(ban)
         self._note("ban", "hand", now, handle, why=ban.why)
         self._cut_off(handle)
         return ban
@@ -142,8 +181,13 @@ class Responder:
         self._note("release", "hand", now, why=f"{len(bans)} bans")
         return len(bans)
 
+    def _displaced(self, ban: Ban) -> None:
+        """A newer ban has taken its place."""
+        self._bars.end(ban.handle, urgent=False)
+        self._note("lifted", "policy", self._now, ban.handle, why="too many bans")
+
     def _lifted(self, ban: Ban) -> None:
-        self._store.drop_ban(ban.handle, urgent=True)
+        self._bars.end(ban.handle, urgent=True)
         if ban.incident is not None:
             self._decisions.pop(ban.incident, None)
             self._pardoned[ban.incident] = None
@@ -156,12 +200,16 @@ class Responder:
             raise ControlError(f"this sensor cannot ban by {handle.kind}; {able}")
         if not handle.value:
             raise ControlError(f"which {handle.kind}? It is empty")
-        if handle.kind == "address":
-            try:
-                ip_address(handle.value)
-            except ValueError:
-                raise ControlError(f"{short(handle.value)!r} is no IP address") from None
-        return _spelled(handle)
+        if handle.kind == "address" and not is_address(handle.value):
+            raise ControlError(f"{short(handle.value)!r} is no IP address")
+        handle = _spelled(handle)
+        obstacle = self._actuator.obstacle(handle)
+        if obstacle is not None:
+            raise ControlError(obstacle)
+        return handle
+
+    def _obstacle(self, incident: str, handle: Handle) -> str | None:
+        return self._failures.get((incident, handle)) or self._actuator.obstacle(handle)
 
     def _carry_out(self, alert: Alert, decision: Decision, now: float) -> None:
         fresh: Sequence[Handle] = ()
@@ -182,7 +230,7 @@ class Responder:
                 clients=decision.clients if place == 0 else 0,
             )
             if self.bans.add(ban) is ban:
-                self._store.put_ban(ban)
+                self._bars.begin(ban)
                 self._note("ban", "policy", now, handle, why=ban.why, incident=alert.id)
         for handle in decision.handles:
             if self._cut_off(handle) and handle not in fresh:
@@ -207,7 +255,7 @@ class Responder:
 
     def _note(
         self,
-        what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted"],
+        what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted", "failed"],
         by: Literal["policy", "hand"],
         now: float,
         handle: Handle | None = None,
@@ -217,7 +265,8 @@ class Responder:
     ) -> None:
         # An attacker chose the id: !r keeps line breaks and terminal codes out of the log.
         named = "" if handle is None else f" {handle.kind} {short(handle.value)!r}"
-        log.info("%s by %s:%s%s", what, by, named, "" if why is None else f" ({why})")
+        level = logging.WARNING if what == "failed" else logging.INFO
+        log.log(level, "%s by %s:%s%s", what, by, named, "" if why is None else f" ({why})")
         entry = Entry(at=iso(now), what=what, by=by, handle=handle, why=why, incident=incident)
         self._store.log(entry)
 

@@ -13,7 +13,7 @@ from mqtt_ids.settings import Mode
 from mqtt_ids.store import Store
 
 OPEN_LIMIT = 10_000  # open incidents that are counted
-AT_LARGE_LIMIT = 100  # open incidents without a ban that are decided upon again
+AT_LARGE_LIMIT = 100  # open incidents without a ban, or with one, that are decided upon again
 AGAIN_AT_ONCE = 10  # of them in one round
 
 Surroundings = Callable[[Alert], tuple[Neighbours, Scene]]
@@ -32,6 +32,7 @@ class Reporter:
         self._faults = faults
         self._open: dict[str, bool] = {}  # incident id: whether it is above info
         self._at_large: dict[str, Alert] = {}  # open alarms without a ban, as last told
+        self._banned: dict[str, Alert] = {}  # the same, with one
 
     @property
     def open_incidents(self) -> int:
@@ -59,10 +60,12 @@ class Reporter:
         """Decide again about alarms without a ban that go on: a handle may have turned up since.
 
         Connections that were just opened cannot be told from a calm client's at once; and who was
-        disconnected may be back.
+        disconnected may be back. A ban that turned out to be none is told of.
         """
         if self._mode == "observe":
             return
+        for name in self._responder.take_undone() & self._banned.keys():
+            self._at_large[name] = self._banned.pop(name)
         for name in [name for name in self._at_large if goes_on(name)][:AGAIN_AT_ONCE]:
             before = self._at_large.pop(name)
             alert = self._acted_upon(
@@ -71,7 +74,7 @@ class Reporter:
                 now,
                 wall,
             )
-            if alert.action in {before.action, "none"}:
+            if before.action != "banned" and alert.action in {before.action, "none"}:
                 self._at_large[name] = before  # at the end: the others have their turn
             else:
                 self._count(alert)
@@ -112,11 +115,8 @@ class Reporter:
             self._open.pop(alert.id, None)
         elif alert.id in self._open or len(self._open) < OPEN_LIMIT:
             self._open[alert.id] = alert.severity != "info"
-        self._at_large.pop(alert.id, None)
-        if _is_at_large(alert) and len(self._at_large) < AT_LARGE_LIMIT:
-            self._at_large[alert.id] = alert
-
-
-def _is_at_large(alert: Alert) -> bool:
-    """Whether something may be done about this alert's incident, and no ban keeps it out."""
-    return alert.state != "closed" and is_grave(alert.severity) and alert.action != "banned"
+        held = self._banned if alert.action == "banned" else self._at_large
+        for one in (self._at_large, self._banned):
+            one.pop(alert.id, None)
+        if alert.state != "closed" and is_grave(alert.severity) and len(held) < AT_LARGE_LIMIT:
+            held[alert.id] = alert
