@@ -20,6 +20,7 @@ from mqtt_ids.errors import SettingsError
 
 Mode = Literal["observe", "protect"]
 Threshold = Literal["budget", "mean-std"] | float
+Form = Literal["entities", "device"]
 
 _T = TypeVar("_T")
 
@@ -51,10 +52,11 @@ class Topics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HomeAssistant(msgspec.Struct, frozen=True, kw_only=True):
-    """Home Assistant's MQTT discovery."""
+    """Home Assistant's MQTT discovery: a message for each entity, or one for the device."""
 
     discovery: bool = True
     prefix: str = "homeassistant"
+    form: Form = "entities"
 
 
 class Allow(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +197,11 @@ _KEYS: dict[str, read.Reader | dict[str, read.Reader]] = {
     "listen": read.optional(read.host_port),
     "state_dir": read.path,
     "topics": dict.fromkeys(("alerts", "status", "summary"), read.topic),
-    "home_assistant": {"discovery": read.flag, "prefix": read.topic},
+    "home_assistant": {
+        "discovery": read.flag,
+        "prefix": read.topic,
+        "form": read.one_of("entities", "device"),
+    },
     "allow": {
         "client_ids": read.patterns,
         "usernames": read.patterns,

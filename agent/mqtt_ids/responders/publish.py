@@ -59,11 +59,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Publisher:
-    """Publishes on the topics of the settings, and keeps summaries rare."""
+    """Publishes on the topics of the settings, and keeps summaries rare.
 
-    def __init__(self, publish: Publish, topics: Topics) -> None:
+    `withdraw` takes away what others have retained on our behalf.
+    """
+
+    def __init__(
+        self, publish: Publish, topics: Topics, withdraw: Callable[[], None] = lambda: None
+    ) -> None:
         self._publish = publish
         self._topics = topics
+        self._withdraw = withdraw
         self._sent: float | None = None
         self._gist: tuple[object, ...] = ()
 
@@ -91,3 +97,4 @@ class Publisher:
         """Take our retained messages away. The next summary comes in its turn."""
         for topic in (self._topics.status, self._topics.summary):
             self._publish(topic, b"", True)  # noqa: FBT003
+        self._withdraw()
