@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ from mqtt_ids.alerts import Alert, Reason
 from mqtt_ids.control import ask
 from mqtt_ids.errors import ControlError
 from mqtt_ids.events import SEES_ALL, AnyEvent
-from mqtt_ids.policy import Handle, HandleKind, Neighbours
+from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
 
@@ -114,6 +114,10 @@ class Script:
         told, self.next = self.next, []
         return told
 
+    def end(self, now: float) -> list[Alert]:
+        assert now
+        return []
+
     def clients(self) -> list[View]:
         return [View(client_id="porch-cam"), View(client_id=EVIL, verdict="attack")]
 
@@ -127,6 +131,18 @@ class Script:
 
 class Hand:
     offers: frozenset[HandleKind] = frozenset({"client_id", "address"})
+
+    def __init__(self) -> None:
+        self.on_failure: Callable[[Handle, str], None] = lambda _handle, _why: None
+
+    def obstacle(self, handle: Handle) -> str | None:  # noqa: ARG002 - the protocol's
+        return None
+
+    def keep_out(self, ban: Ban) -> None:
+        pass
+
+    def let_in(self, handle: Handle) -> None:
+        pass
 
     def disconnect(self, handle: Handle) -> int:
         return int(handle.kind == "address")
@@ -415,7 +431,8 @@ def config(tmp_path: Path) -> Path:
     [
         ("mod: protect", "mod: unknown key; did you mean mode?"),
         ("mode: stop", "mode: 'stop' is not usable; expected observe or protect"),
-        ("broker: mqtt://localhost", "broker: this version watches its own broker only"),
+        ("log: mosquitto.log", "log: is Mosquitto's; name the broker too, with --broker"),
+        ("broker: localhost", "broker: expected a URL such as mqtt://localhost:1883"),
         ("listen: 127.0.0.1:1", "listen: this version"),
         ("[", "not valid YAML"),
     ],

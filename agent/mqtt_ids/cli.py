@@ -16,6 +16,7 @@ import msgspec
 from mqtt_ids import control
 from mqtt_ids import readers as read
 from mqtt_ids.agent_command import CONTEXT, reading
+from mqtt_ids.doctor_command import doctor
 from mqtt_ids.errors import ControlError, IdsError, StateError
 from mqtt_ids.evaluate_command import evaluate
 from mqtt_ids.policy import HandleKind
@@ -37,7 +38,7 @@ KINDS: dict[str, HandleKind] = {
 _state = click.option(
     "--state",
     "state",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     envvar="MQTT_IDS_STATE",
     default=Settings().state_dir,
     show_default=True,
@@ -55,6 +56,8 @@ def ids() -> None:
     \b
     See it work, with a home and five attacks of its own:
       mqtt-ids demo
+    What does the broker show, and what is missing?
+      mqtt-ids doctor
     What happened in a capture?
       mqtt-ids scan night.pcap
     Ask the agent that runs (start one with mqtt-ids-agent):
@@ -204,6 +207,7 @@ def demo() -> int:
 ids.add_command(scan)
 ids.add_command(train)
 ids.add_command(evaluate)
+ids.add_command(doctor)
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
@@ -243,7 +247,11 @@ def _is_model_error(error: Exception) -> bool:
 
 
 def _release_stored(folder: Path) -> int | None:
-    """Lift the bans in a state folder that no agent uses; how many. None where there is none."""
+    """Lift the bans in a state folder that no agent uses; how many. None where there is none.
+
+    They are ended and not forgotten: what the broker still holds against somebody, the next start
+    lets go of.
+    """
     try:
         if not (folder / FILE).exists():
             return None
@@ -252,9 +260,9 @@ def _release_stored(folder: Path) -> int | None:
     store = Store(folder, incidents_kept=Settings().limits.incidents_kept)
     store.open()
     try:
-        bans = store.bans()
+        bans = [ban for ban in store.bans() if ban.until > 0.0]
         for ban in bans:
-            store.drop_ban(ban.handle, urgent=True)
+            store.put_ban(msgspec.structs.replace(ban, until=0.0))
     finally:
         store.close()
     if store.failures:

@@ -34,6 +34,10 @@ class ControlError(IdsError):
     """A running agent could not be reached, or refused what was asked."""
 
 
+class BrokerError(IdsError):
+    """The broker cannot be reached, or does not let us in."""
+
+
 class CaptureError(IdsError):
     """A capture or an event log cannot be read, or not to its end."""
 
