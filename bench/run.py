@@ -10,12 +10,14 @@ import capture
 import detector
 import flood
 import messages
+import mosquitto_log
 import report
 import scoring
 
 PARTS = {
     "capture": capture.run,
     "detector": detector.run,
+    "mosquitto": mosquitto_log.run,
     "score": scoring.run,
     "messages": messages.run,
     "flood": flood.run,

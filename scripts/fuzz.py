@@ -1,7 +1,8 @@
 """Throws broken input at whatever reads an attacker's bytes: `make fuzz`.
 
-Three targets: the MQTT decoder, the readers of capture files, and the capture sensor behind them.
-Input is real traffic of the lab with damage done to it. Nothing may raise, hang, hold more than
+Four targets: the MQTT decoder, the readers of capture files, the capture sensor behind them, and
+the sidecar's sources with the reader of Mosquitto's log. Input is real traffic of the lab, or lines
+of such a log, with damage done to it. Nothing may raise, hang, hold more than
 its bound, or depend on where the bytes were cut. Each input follows from the seed and its number:
 
     python scripts/fuzz.py --count 1000000 --seed 7
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
 from fuzz_input import MOSTLY, RARELY, SOMETIMES, Corpus, damaged, frame, shaken
+from fuzz_log import LEVELS, log_lines
 
 from mqtt_ids.decoder import MAX_HEADER, Decoder
 from mqtt_ids.errors import CaptureError
@@ -30,11 +32,14 @@ from mqtt_ids.names import LONGEST
 from mqtt_ids.packet_headers import MAX_BODY
 from mqtt_ids.sensors.capture.files import frames
 from mqtt_ids.sensors.capture.sensor import Capture
+from mqtt_ids.sidecar.sources import LOG_TOPICS, UPTIME, Sources
+from mqtt_ids.uplink.session import Received
 
 PATIENCE: Final = 10  # seconds for one input
 GROWTH: Final = 128 * 1024  # kB by which the process may grow after its first inputs
 MAX_CONNECT: Final = 1000
 BOUND: Final = max(MAX_CONNECT, MAX_BODY) + MAX_HEADER
+_IDS: Final = ("lamp", "", "x" * 70_000, "mqtt-ids-fuzz", "Client lamp disconnected.")
 LONGEST_STREAM: Final = 600  # bytes, mostly: damage is to hit something
 
 
@@ -101,11 +106,41 @@ def try_sensor(rng: random.Random, corpus: Corpus) -> None:
     _check(Capture().read(made))
 
 
-def _check(events: Iterator[AnyEvent]) -> None:
+def try_log(rng: random.Random, corpus: Corpus) -> None:  # noqa: ARG001 - it has its own
+    """A log of a broker with hostile clients, by its file and its topics at once."""
+    events: list[AnyEvent] = []
+    sources = Sources(
+        events.append,
+        client_id="mqtt-ids-fuzz",
+        own_topics=("$ids/alerts",),
+        is_ours=lambda _topic, _data: False,
+        somebody_else=lambda _topic: None,
+        follows_file=rng.random() < MOSTLY,
+    )
+    now = 0.0
+    for _ in range(rng.choice((1, 3, 6))):
+        lines = list(log_lines(rng, rng.choice((1, 10, 60))))
+        sources.thinning.active = rng.random() < SOMETIMES
+        if rng.random() < MOSTLY:
+            sources.lines(lines, now, rng.choice((0, 0, 1000)), old=rng.random() < SOMETIMES)
+        if rng.random() < SOMETIMES:
+            rng.choice((sources.away, sources.file_is_gone, lambda: sources.online(None, now)))()  # noqa: B023 - called at once
+        for line in lines[: rng.choice((0, 5, 60))]:
+            topic = rng.choice((LOG_TOPICS + rng.choice(LEVELS), UPTIME, "$ids/alerts", "a/b"))
+            names = tuple(("$clientid", name) for name in rng.choices(_IDS, k=rng.randrange(3)))
+            sources.message(Received(topic, line, 0, rng.random() < SOMETIMES, now, names), now)
+        now += rng.choice((0.0, 0.2, 3.0, 400.0))
+        sources.pass_time(now)
+    _check(iter(events), crowd=0)
+
+
+def _check(events: Iterator[AnyEvent], *, crowd: int | None = None) -> None:
     """Time goes on, names are bounded, and nobody speaks before the opening or after the end."""
     last, opened, closed = float("-inf"), set(), set()
     for event in events:
         number = event.connection
+        if number == crowd:
+            continue
         _require(promise=event.time >= last, text="time goes back")
         _require(promise=len(event.client_id or "") <= LONGEST, text="an id of any length")
         _require(promise=number not in closed, text=f"{event} after the end")
@@ -140,6 +175,7 @@ TARGETS: Final[tuple[Callable[[random.Random, Corpus], None], ...]] = (
     *(try_decoder,) * 16,
     *(try_files,) * 2,
     *(try_sensor,) * 2,
+    try_log,
 )
 
 

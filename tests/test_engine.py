@@ -18,7 +18,7 @@ from mqtt_ids.alerts import Alert
 from mqtt_ids.errors import ControlError, StateError
 from mqtt_ids.events import SEES_ALL, AnyEvent, Closed, Connected, Opened, Published
 from mqtt_ids.names import bounded
-from mqtt_ids.policy import Handle, HandleKind, Neighbours
+from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
 
@@ -63,6 +63,10 @@ class Script:
         told, self.next = self.next, []
         return told
 
+    def end(self, now: float) -> list[Alert]:
+        assert now
+        return []
+
     def clients(self) -> list[View]:
         return self.views
 
@@ -79,11 +83,24 @@ class Hand:
 
     def __init__(self, offers: frozenset[HandleKind] = ALL) -> None:
         self.offers = offers
+        self.on_failure: Callable[[Handle, str], None] = lambda _handle, _why: None
         self.cut: list[Handle] = []
+        self.kept_out: list[Handle] = []
+        self.obstacles: dict[Handle, str] = {}
 
     def disconnect(self, handle: Handle) -> int:
         self.cut.append(handle)
         return 1
+
+    def obstacle(self, handle: Handle) -> str | None:
+        return self.obstacles.get(handle)
+
+    def keep_out(self, ban: Ban) -> None:
+        self.kept_out.append(ban.handle)
+
+    def let_in(self, handle: Handle) -> None:
+        if handle in self.kept_out:
+            self.kept_out.remove(handle)
 
 
 class Home:
@@ -531,6 +548,25 @@ def test_a_ban_stands_though_the_sensor_cannot_disconnect(
 
     played(Home(tmp_path, mode="protect"), play)
     assert "no hand for address" in caplog.text
+
+
+def test_a_ban_that_turned_out_to_be_none_is_told_of_and_another_handle_tried(
+    tmp_path: Path,
+) -> None:
+    def play(home: Home) -> None:
+        (told,) = home.tick(alert())
+        assert told["action_reason"] == f"banned address {ATTACKER} for 10m"
+        home.hand.on_failure(Handle("address", ATTACKER), "the firewall is away")
+        (told,) = home.tick()
+        assert (told["id"], told["state"]) == ("01JD", "update")
+        assert told["action_reason"] == "banned client intruder for 10m"
+        home.hand.on_failure(Handle("client_id", "intruder"), "it has none")
+        (told,) = home.tick()
+        assert (told["action"], told["action_until"]) == ("none", None)
+        assert "the firewall is away; it has none" in told["action_reason"]
+        assert home.tick() == []
+
+    played(Home(tmp_path, mode="protect"), play)
 
 
 def test_a_sensor_that_cannot_publish_stops_nothing(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import click
 from mqtt_ids import readers as read
 from mqtt_ids.errors import SettingsError
 from mqtt_ids.logs import log_to_stderr
-from mqtt_ids.settings import from_yaml, read_yaml
+from mqtt_ids.settings import Settings, from_yaml, read_yaml
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+BIND = read.HostPort("127.0.0.1", 1883)
 
 
 def reading(
@@ -30,6 +31,17 @@ def reading(
 @click.command(context_settings=CONTEXT)
 @click.version_option(package_name="mqtt-ids", message="%(prog)s %(version)s")
 @click.option(
+    "--broker",
+    callback=reading(read.broker_url),
+    metavar="URL",
+    help="The Mosquitto to watch: mqtt[s]|ws[s]://USER@HOST:PORT. Without it, a broker of our own.",
+)
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path, readable=False),
+    help="Mosquitto's log file; with `log_type all` it tells everything.",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Configuration; see examples/mqtt-ids.yaml for every key.",
@@ -48,60 +60,80 @@ def reading(
     "--bind",
     callback=reading(read.host_port),
     metavar="HOST:PORT",
-    default="127.0.0.1:1883",
-    show_default=True,
-    help="Where the broker listens.",
+    help=f"Where a broker of our own listens; {BIND} if nothing is said.",
 )
 @click.option(
     "--password-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Users of the broker, USER:HASH (Argon2) a line; needed to listen beyond this machine.",
+    help="With --broker: our password there, in the first line. For a broker of our own: its"
+    " users, USER:HASH (Argon2) a line, needed to listen beyond this machine.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log the broker's doings as well.")
+@click.option("-v", "--verbose", is_flag=True, help="Log a broker of our own in full as well.")
 def agent(
+    broker: str | None,
+    log: Path | None,
     config: Path | None,
     mode: str | None,
     state: Path | None,
-    bind: read.HostPort,
+    bind: read.HostPort | None,
     password_file: Path | None,
     *,
     verbose: bool,
 ) -> None:
-    """Run an MQTT broker that watches itself, until SIGINT or SIGTERM.
+    """Watch an MQTT broker until SIGINT or SIGTERM, and publish alerts on $ids/alerts.
 
-    It learns what each client normally does and publishes alerts on $ids/alerts.
+    It learns what each client normally does, and tells when one stops behaving like itself.
 
     \b
+    Beside a Mosquitto:
+      mqtt-ids-agent --broker mqtt://localhost:1883 --log /var/log/mosquitto/mosquitto.log
+      mqtt-ids doctor --broker mqtt://localhost:1883      (what it can see and do there)
+    With a broker of its own:
       mqtt-ids-agent
       mqtt-ids-agent --mode protect --state /var/lib/mqtt-ids
       mqtt-ids-agent --bind 0.0.0.0:1883 --password-file users.txt
     Then, from another terminal:
       mqtt-ids status
+    The password for --broker comes from MQTT_IDS_PASSWORD or from --password-file.
     """  # noqa: D301 - as above
-    mapping = _plugin_settings(config, mode, state)
+    file = Path("mqtt-ids.yaml") if config is None else config
+    mapping: dict[str, object] = {} if config is None else read_yaml(config)
+    given = {"broker": broker, "log": log, "mode": mode, "state_dir": state}
+    mapping |= {key: str(value) for key, value in given.items() if value is not None}
+    if mapping.get("broker") is not None and password_file is not None:
+        mapping["password_file"] = str(password_file)
+    settings = from_yaml(mapping, file)
     log_to_stderr(verbose=verbose)
+    if settings.listen is not None:
+        raise SettingsError(f"{file}: listen: this version cannot stand in front of a broker yet")
+    if settings.broker is None:
+        _embed(settings, mapping, file, bind or BIND, password_file)
+    elif bind is not None:
+        raise SettingsError("--bind: is for a broker of our own; leave out --broker, or --bind")
+    else:
+        _watch(settings)
+
+
+def _watch(settings: Settings) -> None:
+    """Beside a broker that is there."""
+    from mqtt_ids.sidecar import run  # noqa: PLC0415 - loads the client library
+    from mqtt_ids.uplink.access import Access  # noqa: PLC0415
+
+    assert settings.broker is not None  # noqa: S101 - the caller has looked
+    access = Access.of(settings.broker, password_file=settings.password_file, tls=settings.tls)
+    run.run(settings, access)
+
+
+def _embed(
+    settings: Settings,
+    mapping: dict[str, object],
+    file: Path,
+    bind: read.HostPort,
+    password_file: Path | None,
+) -> None:
+    """A broker of our own, with the plugin in it."""
+    if settings.log is not None:
+        raise SettingsError(f"{file}: log: is Mosquitto's; name the broker too, with --broker")
     from mqtt_ids import embedded  # noqa: PLC0415 - loads the broker
 
     embedded.run(embedded.broker_config(bind, mapping, password_file), bind)
-
-
-def _plugin_settings(
-    config: Path | None, mode: str | None, state: Path | None
-) -> dict[str, object]:
-    """What the plugin is configured with: the file, and on top what the command line says.
-
-    Raises SettingsError, before a broker is loaded.
-    """
-    file = Path("mqtt-ids.yaml") if config is None else config
-    mapping = {} if config is None else read_yaml(config)
-    for key in ("broker", "log", "listen"):
-        if mapping.get(key) is not None:
-            raise SettingsError(
-                f"{file}: {key}: this version watches its own broker only; remove the key"
-            )
-    if mode is not None:
-        mapping["mode"] = mode
-    if state is not None:
-        mapping["state_dir"] = str(state)
-    from_yaml(mapping, file)
-    return mapping

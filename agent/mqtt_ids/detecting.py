@@ -1,10 +1,11 @@
 """What the engine needs of a detector, and what a detector tells of a client."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from mqtt_ids.alerts import Alert
+from mqtt_ids.alerts import Alert, iso
 from mqtt_ids.events import AnyEvent
+from mqtt_ids.names import known_address
 from mqtt_ids.policy import Neighbours
 
 
@@ -48,6 +49,24 @@ class ClientView(Protocol):
         """Whether it has a normal of its own."""
 
 
+def client_rows(views: Sequence[ClientView], wall_offset: float) -> list[dict[str, Any]]:
+    """The clients for `mqtt-ids clients`. `wall_offset` is wall time minus the sensor's, in s."""
+    return [
+        {
+            "client_id": view.client_id,
+            "address": known_address(view.address),
+            "username": view.username,
+            "connected": view.connected,
+            "since": iso(view.since + wall_offset),
+            "last": iso(view.last + wall_offset),
+            "verdict": view.verdict,
+            "score": view.score,
+            "learned": view.learned,
+        }
+        for view in views
+    ]
+
+
 class Detecting(Protocol):
     """What the engine needs of a detector."""
 
@@ -60,6 +79,9 @@ class Detecting(Protocol):
 
     def tick(self, now: float) -> list[Alert]:
         """Judge everybody at `now`, and tell what has changed."""
+
+    def end(self, now: float) -> list[Alert]:
+        """Close all incidents, for nobody watches any more."""
 
     def clients(self) -> Sequence[ClientView]:
         """All clients that are known."""

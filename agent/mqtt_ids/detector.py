@@ -82,6 +82,10 @@ class Detector:
         self._last_tick = now
         return self._incidents.tick(signs, now)
 
+    def end(self, now: float) -> list[Alert]:
+        """Close all incidents, for nobody watches any more."""
+        return self._incidents.end(now)
+
     def clients(self) -> list[ClientView]:
         """All tracked clients, for people."""
         verdicts = self._verdicts[Role.CLIENT]

@@ -198,6 +198,13 @@ class Incidents:
             changes.append((incident, "closed"))
         return [self._alert(incident, state, now) for incident, state in changes]
 
+    def end(self, now: float) -> list[Alert]:
+        """Close all that are open, as alerts: nobody watches any more."""
+        incidents = list(self)
+        self._alarms.clear()
+        self._notes.clear()
+        return [self._alert(incident, "closed", now) for incident in incidents]
+
     def _take(self, sign: Sign, finder: _Finder, opened: dict[str, Incident]) -> None:
         is_note = sign.severity == "info"
         kin, most = (self._notes, MOST_NOTES) if is_note else (self._alarms, MOST_OPEN)

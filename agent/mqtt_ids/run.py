@@ -16,14 +16,15 @@ from typing import Any
 import msgspec
 
 from mqtt_ids.alerts import Alert, iso
+from mqtt_ids.backlog import Backlog
 from mqtt_ids.commands import Desk
 from mqtt_ids.control import ControlServer
-from mqtt_ids.detecting import ClientView, Detecting
+from mqtt_ids.detecting import ClientView, Detecting, client_rows
 from mqtt_ids.errors import StateError
 from mqtt_ids.events import AnyEvent, Published, Sees
 from mqtt_ids.faults import Faults
 from mqtt_ids.models import open_detector
-from mqtt_ids.names import bounded, canonical
+from mqtt_ids.names import bounded, canonical, known_address
 from mqtt_ids.policy import Ban, Handle, Neighbours, Scene
 from mqtt_ids.responders.act import Actuator, Responder
 from mqtt_ids.responders.publish import Learning, Publish, Publisher, Summary
@@ -60,6 +61,9 @@ class Engine:
         wall: Callable[[], float] = time.time,
         detector: Detecting | None = None,
         own_ids: frozenset[str] = frozenset(),
+        make_detector: Callable[[Settings, Sees], Detecting] = open_detector,
+        backlog: Backlog | None = None,
+        withdraw: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._sensor = sensor
@@ -68,10 +72,12 @@ class Engine:
         self._wall = wall
         self._own_ids = own_ids
         self._detector = detector
+        self._make_detector = make_detector
+        self._backlog = backlog
         self._store = Store(settings.state_dir, incidents_kept=settings.limits.incidents_kept)
         self._faults = Faults()
         self._responder = Responder(settings, actuator, self._store, self._failed)
-        self._publisher = Publisher(publish, settings.topics)
+        self._publisher = Publisher(publish, settings.topics, withdraw)
         desk = Desk(
             responder=self._responder,
             store=self._store,
@@ -102,7 +108,7 @@ class Engine:
         nothing is left behind.
         """
         if self._detector is None:
-            self._detector = open_detector(self._settings, self._sees)
+            self._detector = self._make_detector(self._settings, self._sees)
         self._store.open()
         try:
             await self._control.start()
@@ -137,6 +143,18 @@ class Engine:
         await self._control.stop()
         await asyncio.to_thread(self._store.close)
 
+    def look_again(self, sees: Sees) -> None:
+        """From now on the sensor sees other things, and so everybody is a newcomer again.
+
+        Raises ModelError; then nothing has changed.
+        """
+        if sees == self._sees or self._detector is None:
+            return
+        fresh, now = self._make_detector(self._settings, sees), self._clock()
+        before, self._detector, self._sees = self._detector, fresh, sees
+        self._started = now
+        self._safely("an alert", lambda: self._report(before.end(now), now))
+
     def feed(self, event: AnyEvent) -> None:
         """Take in what the sensor saw. O(1), and never raises."""
         detector = self._detector
@@ -154,6 +172,10 @@ class Engine:
             now = self._clock()
             if now >= self._due:  # else the event's time is not of our clock
                 self._tick(now)
+
+    def let_everybody_in(self) -> None:
+        """Before a stop: nobody is kept out while nobody is here to let them in again."""
+        self._safely("the response", self._responder.let_everybody_in)
 
     def barred(
         self,
@@ -201,15 +223,19 @@ class Engine:
         if detector is None:
             return
         self._views = None
-
-        def around(alert: Alert) -> tuple[Neighbours, Scene]:
-            return self._surroundings(alert, now)
-
         alerts = detector.tick(now)
-        self._reporter.reconsider(detector.goes_on, around, now, wall)
+        self._reporter.reconsider(
+            detector.goes_on, lambda alert: self._surroundings(alert, now), now, wall
+        )
+        self._report(alerts, now)
+
+    def _report(self, alerts: list[Alert], now: float) -> None:
+        wall = self._wall()
         for alert in alerts:
-            named = msgspec.structs.replace(alert, sensor=self._sensor)
-            self._reporter.report(named, around, now, wall)
+            named = msgspec.structs.replace(
+                alert, sensor=self._sensor, address=known_address(alert.address)
+            )
+            self._reporter.report(named, lambda alert: self._surroundings(alert, now), now, wall)
 
     def _safely(self, where: str, do: Callable[[], None]) -> None:
         try:
@@ -256,6 +282,7 @@ class Engine:
             self._publisher.summary(self._summary(), gist, now)
 
     def _summary(self) -> Summary:
+        backlog = self._backlog
         views = [] if self._detector is None else self._detector.clients()
         connected = [view for view in views if view.connected]
         return Summary(
@@ -267,9 +294,11 @@ class Engine:
             open_incidents=self._reporter.open_incidents,
             active=self._reporter.active,
             bans=len(self._responder.bans),
-            lag=round(max(self._late, default=0.0), 3),
+            lag=round(max([*self._late, 0.0 if backlog is None else backlog.lag]), 3),
             events=self._events,
-            skipped=self._skipped + (0 if self._detector is None else self._detector.skipped),
+            skipped=self._skipped
+            + (0 if self._detector is None else self._detector.skipped)
+            + (0 if backlog is None else backlog.skipped),
             errors=self._faults.count,
             unwritten=self._store.unwritten,
         )
@@ -287,19 +316,5 @@ class Engine:
 
     def _client_list(self) -> list[dict[str, Any]]:
         """What `clients` shows: times as wall time."""
-        offset = self._wall() - self._clock()
         views = [] if self._detector is None else self._detector.clients()
-        return [
-            {
-                "client_id": view.client_id,
-                "address": view.address,
-                "username": view.username,
-                "connected": view.connected,
-                "since": iso(view.since + offset),
-                "last": iso(view.last + offset),
-                "verdict": view.verdict,
-                "score": view.score,
-                "learned": view.learned,
-            }
-            for view in views
-        ]
+        return client_rows(views, self._wall() - self._clock())

@@ -493,7 +493,9 @@ def test_a_file_that_cannot_be_read() -> None:
 
 def test_a_gzip_of_several_members() -> None:
     capture = b"".join(small_pcapng())
-    assert whole(gzip.compress(capture[:61], mtime=0) + gzip.compress(capture[61:])) == whole(capture)
+    assert whole(gzip.compress(capture[:61], mtime=0) + gzip.compress(capture[61:])) == whole(
+        capture
+    )
 
 
 def test_a_gzip_whose_checksum_or_end_is_wrong_gives_what_it_held() -> None:

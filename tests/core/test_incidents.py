@@ -314,3 +314,13 @@ def test_first_seen_and_severity_never_get_less(gaps: list[float]) -> None:
     assert {alert.first_seen for alert in desk.told} == {desk.told[0].first_seen}
     order = [alert.severity for alert in desk.told]
     assert order == sorted(order, key=("low", "high").index)
+
+
+def test_at_the_end_all_are_closed() -> None:
+    incidents = Incidents(iter("abcdef").__next__)
+    incidents.tick([sign(1.0), note(1.0, "d", address="10.0.0.7")], 1.0)
+    told = incidents.end(2.0)
+    assert [(alert.state, alert.time) for alert in told] == [("closed", 2.0)] * 2
+    assert not any(alert.active for alert in told)
+    assert not list(incidents)
+    assert not incidents.end(3.0)

@@ -21,16 +21,19 @@ class Mosquitto:
     """Listens on `port`; `lines` are those of its configuration beside the listener.
 
     What it says is in `output` (a buffer holds it back there); with `file_log` each line of its
-    log is in `log` at once.
+    log is in `log` at once. Unless `verbose`, only what `lines` ask for is logged.
     """
 
-    def __init__(self, folder: Path, *lines: str, file_log: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *lines: str, file_log: bool = False, verbose: bool = True
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.log = folder / "mosquitto.log"
         self.output = folder / "mosquitto.out"
         self._config = folder / "mosquitto.conf"
         self._file_log = file_log
+        self._verbose = verbose and not file_log
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(*(lines or ("allow_anonymous true",)))
 
@@ -70,7 +73,7 @@ class Mosquitto:
         """Begin to serve."""
         assert PROGRAM is not None
         arguments = [PROGRAM, "-c", str(self._config)]
-        if not self._file_log:
+        if self._verbose:
             arguments.append("-v")
         with self.output.open("ab") as out:
             self._process = subprocess.Popen(arguments, stdout=out, stderr=out)
@@ -108,6 +111,4 @@ def passwords(folder: Path, users: Mapping[str, str]) -> Path:
     for user, password in users.items():
         command = ["mosquitto_passwd", "-b", str(file), user, password]
         subprocess.run(command, check=True, timeout=20)
-            ["mosquitto_passwd", "-b", str(file), user, password], check=True, timeout=20
-        )
     return file

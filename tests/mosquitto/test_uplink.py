@@ -560,3 +560,50 @@ def test_the_pace_is_bounded_and_left_to_chance() -> None:
     assert all(0.5 <= delay <= 60.0 for delay in delays)
     assert len(set(delays)) > 9000
     assert 30.0 <= pace.delay(0, refused=True) <= 60.0
+
+
+# Subscriptions that change.
+
+
+@marked
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_what_is_listened_to_may_change(broker: Mosquitto, version: str) -> None:
+    with Watched(broker.url, filters=["a/#"], version=version) as watched:
+        watched.wait("online")
+        watched.link.publish("a/1", b"first")
+        watched.wait_for(lambda: watched.payloads == [b"first"])
+        watched.link.listen_to(["b/#"])
+        until(lambda: "UNSUBACK" in broker.told, WITHIN, failing=broker.told)
+        watched.link.publish("a/2", b"not wanted")
+        watched.link.publish("b/1", b"second")
+        watched.wait_for(lambda: watched.payloads == [b"first", b"second"])
+        broker.kill()
+        watched.wait("away")
+        broker.start()
+        watched.wait("online", since=2)
+        watched.link.publish("b/2", b"third")
+        watched.wait_for(lambda: watched.payloads == [b"first", b"second", b"third"])
+
+
+@marked
+def test_of_everything_comes_what_others_publish_from_now_on(broker: Mosquitto) -> None:
+    with Watched(broker.url, client_id="other") as other:
+        other.wait("online")
+        other.link.publish("kept", b"before", retain=True)
+        other.wait_for(lambda: other.link.waiting == 0)
+        with Watched(broker.url, filters=["#"]) as watched:
+            watched.wait("online")
+            watched.link.publish("own", b"by ourselves")
+            watched.wait_for(lambda: watched.link.waiting == 0)
+            other.link.publish("now", b"by another")
+            watched.wait_for(lambda: b"by another" in watched.payloads)
+            assert watched.payloads == [b"by another"]
+
+
+@marked
+def test_our_own_end_is_known_on_this_machine(broker: Mosquitto) -> None:
+    with Watched(broker.url) as watched:
+        watched.wait("online")
+        assert watched.link.end is not None
+        host, port = watched.link.end
+        assert f"New client connected from {host}:{port} as" in broker.told

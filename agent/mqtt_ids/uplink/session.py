@@ -24,12 +24,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from mqtt_ids.uplink.access import Access
+from mqtt_ids.uplink.ends import end_of
 from mqtt_ids.uplink.outbox import Message, Outbox
+from mqtt_ids.uplink.subscriptions import Subscriptions, Version
 from mqtt_ids.uplink.troubles import CREDENTIALS, refused, tls_reason, why
 
 __all__ = ["End", "Received", "Session", "Version", "Wishes"]
-
-Version = Literal["3.1.1", "5"]
 
 ANSWER = 5.0  # seconds for each step until the broker has accepted us
 KEEP_ALIVE = 30  # seconds
@@ -61,10 +61,13 @@ class End(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What is wanted of each connection. With a status topic it says online, the will offline."""
+    """What is wanted of each connection. With a status topic it says online, the will offline.
+
+    `filters` may change while it lasts.
+    """
 
     client_id: str
-    filters: Sequence[str] = ()
+    filters: Callable[[], Sequence[str]]
     status_topic: str | None = None
 
 
@@ -89,7 +92,7 @@ class Session:
         outbox: Outbox,
         receive: Callable[[Received], None],
         note: Callable[[str], None],
-        online: Callable[[], None],
+        online: Callable[[tuple[str, int] | None], None],
         stopping: Callable[[], bool],
         wake: socket.socket,
     ) -> None:
@@ -103,6 +106,7 @@ class Session:
         self._stopping = stopping
         self._wake = wake
         self._since: float | None = None  # when the broker accepted us
+        self._subscriptions = Subscriptions(version)
         self._end: End | None = None
         self._errors = _LastError(logging.ERROR)
 
@@ -174,6 +178,7 @@ class Session:
                     client.disconnect()
                     return
             if self._since is not None:
+                self._subscriptions.become(self._wishes.filters(), client)
                 self._send(client)
             self._wait(client, sock)
             if now - beat >= BEAT:
@@ -216,9 +221,7 @@ class Session:
         status = self._wishes.status_topic
         if status is not None and not self._outbox.waits_for(status):
             self._outbox.put(Message(status, b"online", retain=True, qos=1))
-        if self._wishes.filters:
-            client.subscribe([(each, 0) for each in self._wishes.filters])
-        self._tell_online()
+        self._tell_online(end_of(client))
 
     def _refusal(self, reason: str) -> End:
         if reason == "Unsupported protocol version":
@@ -228,10 +231,9 @@ class Session:
         return End("refused", refused(self._access, reason))
 
     def _on_subscribe(
-        self, _client: Client, _data: object, _mid: int, codes: list[ReasonCode], _more: object
+        self, _client: Client, _data: object, mid: int, codes: list[ReasonCode], _more: object
     ) -> None:
-        pairs = zip(self._wishes.filters, codes, strict=False)
-        names = [name for name, code in pairs if code.is_failure]
+        names = self._subscriptions.refused(mid, codes)
         if names:
             self._note(f"the broker refuses our subscription to {', '.join(names)}")
 

@@ -71,11 +71,15 @@ class Uplink:
         self.received = 0
         self.lost = 0  # messages that the event loop was too slow for
         self.online = False
+        self.version: Version = version  # of MQTT, as far as the broker knows it
+        self.end: tuple[str, int] | None = None  # ours, if the broker is on this machine
         self._access = access
-        self._wishes = Wishes(client_id=client_id, filters=filters, status_topic=status_topic)
+        self._filters = tuple(filters)
+        self._wishes = Wishes(
+            client_id=client_id, filters=lambda: self._filters, status_topic=status_topic
+        )
         self._on_state = on_state
         self._on_message = on_message
-        self._version: Version = version
         self._pace = pace or Pace()
         self._outbox = Outbox()
         self._inbox: deque[Received] = deque()
@@ -139,6 +143,11 @@ class Uplink:
         self._outbox.put(Message(topic, payload, retain=retain, qos=qos))
         self._rouse()
 
+    def listen_to(self, filters: Sequence[str]) -> None:
+        """Be subscribed to these from now on, over each connection. From any thread."""
+        self._filters = tuple(filters)
+        self._rouse()
+
     # In the thread.
 
     def _run(self) -> None:
@@ -146,9 +155,9 @@ class Uplink:
         while not self._stopping.is_set():
             end = self._session().run()
             self.online = False
-            if end.kind == "too new" and self._version == "5":
+            if end.kind == "too new" and self.version == "5":
                 self._note(f"{end.text}; going on with 3.1.1")
-                self._version = "3.1.1"
+                self.version = "3.1.1"
                 continue
             failures = 0 if end.lasted is not None and end.lasted >= STABLE else failures
             self._tell_end(end)
@@ -160,7 +169,7 @@ class Uplink:
         return Session(
             self._access,
             self._wishes,
-            self._version,
+            self.version,
             outbox=self._outbox,
             receive=self._receive,
             note=self._note,
@@ -169,10 +178,10 @@ class Uplink:
             wake=self._wake,
         )
 
-    def _is_online(self) -> None:
-        self.online = True
+    def _is_online(self, end: tuple[str, int] | None) -> None:
+        self.online, self.end = True, end
         self._told.clear()
-        self._tell(State("online", f"connected to {self._access!r} with MQTT {self._version}"))
+        self._tell(State("online", f"connected to {self._access!r} with MQTT {self.version}"))
 
     def _tell_end(self, end: End) -> None:
         if end.kind == "stopped" or self._stopping.is_set():

@@ -7,7 +7,7 @@ New connection ─► waiting ─┬─ New client connected ─► known by its
 from itertools import islice
 from typing import Final
 
-from mqtt_ids.names import bounded, canonical
+from mqtt_ids.names import STAND_IN, bounded, canonical
 from mqtt_ids.sensors.mosquitto.lines import KEY
 from mqtt_ids.sensors.mosquitto.records import Ended
 
@@ -87,7 +87,7 @@ class Links:
         """A connection that was there before us: its address is not known. None: too many."""
         client_id = bounded(name.decode("utf-8", "replace"))
         link = self.make(b"", 0, now)
-        link.address = f"?{client_id}"
+        link.address = f"{STAND_IN}{client_id}"
         return link if self.name(link, name) else None
 
     def taken(self, address: bytes, port: int) -> Link | None:

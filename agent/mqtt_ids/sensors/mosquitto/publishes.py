@@ -65,13 +65,16 @@ def stranger(line: bytes) -> tuple[bytes, Rest] | None:
 def published(link: Link, rest: Rest | None, now: float) -> Published:
     """The event. Of a line that was cut, the topic is what is left of it, and the size 0."""
     if rest is None:
-        return _event(link, now, "", 0, qos=0, retain=False)
+        return event(link, now, "", 0, qos=0)
     qos, retain, topic, *size = rest.groups()
     text = topic.decode("utf-8", "replace")
-    return _event(link, now, text, int(size[0]) if size else 0, qos=int(qos), retain=retain == b"1")
+    return event(link, now, text, int(size[0]) if size else 0, qos=int(qos), retain=retain == b"1")
 
 
-def _event(link: Link, now: float, topic: str, size: int, *, qos: int, retain: bool) -> Published:
+def event(
+    link: Link, now: float, topic: str, size: int, *, qos: int, retain: bool = False
+) -> Published:
+    """The event of what `link` has published. A message that is passed on keeps no retain flag."""
     return Published(
         time=now,
         connection=link.number,

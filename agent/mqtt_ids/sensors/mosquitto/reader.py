@@ -50,6 +50,11 @@ class Reader:
         return SENSORS[self.sensor]
 
     @property
+    def sees_without_debug(self) -> Sees:
+        """What can be seen in the log's topics, which have no debug lines."""
+        return SENSORS["log"]
+
+    @property
     def shows_subscriptions(self) -> bool:
         """Whether a SUBSCRIBE was seen: the broker's default leaves them out."""
         return self._story.shows_subscriptions
@@ -64,13 +69,20 @@ class Reader:
         """Clients that were too many."""
         return self._teller.skipped
 
-    def leave_out(self, client_id: str, end: tuple[str, int] | None = None) -> None:
+    def leave_out(
+        self, client_id: str, end: tuple[str, int] | None = None, *, elsewhere: bool = False
+    ) -> None:
         """Tell nothing of this client, which is ourselves.
 
         `end` is our address and port, where the broker sees the same: then its connection is left
-        out from the start, and nobody can hide behind our id.
+        out from the start, and nobody can hide behind our id. `elsewhere`: it may see another, as
+        there may be a proxy between.
         """
-        self._teller.leave_out(client_id, end)
+        self._teller.leave_out(client_id, end, elsewhere=elsewhere)
+
+    def expect_packets(self) -> None:
+        """Lines that were not read have shown that this log has every packet."""
+        self._story.debug = True
 
     def read(self, lines: Iterable[bytes], now: float) -> list[AnyEvent]:
         """The events of whole lines of the log file, without their ends."""
@@ -105,6 +117,21 @@ class Reader:
             record = parse_cut(text) if cut else parse(text)
             if type(record) not in DEBUG_ONLY:  # which the broker never sends
                 self._tell(record)
+        return self._teller.told()
+
+    def published(
+        self, client_id: str, topic: str, size: int, now: float, *, qos: int
+    ) -> list[AnyEvent]:
+        """The events of a message that the broker itself says this client has published."""
+        self._teller.at(now)
+        self._story.published(client_id, topic, size, qos=qos)
+        return self._teller.told()
+
+    def restarted(self, now: float) -> list[AnyEvent]:
+        """The broker has ended and begun anew, which its topics told to nobody."""
+        self._teller.at(now)
+        self._story.settle()
+        self._teller.all_closed()
         return self._teller.told()
 
     def pass_time(self, now: float) -> list[AnyEvent]:

@@ -259,6 +259,15 @@ class Story:
         elif not link.own:
             self._teller.tell(publishes.published(link, found[1], self._teller.now))
 
+    def published(self, client_id: str, topic: str, size: int, *, qos: int) -> None:
+        """The broker says, elsewhere than in its log, that this client has published."""
+        name = client_id.encode("utf-8", "replace")
+        link = self._links.by_id.get(name[:KEY]) or self._met(name)
+        if link is None:
+            self.unplaced += 1
+        elif not link.own:
+            self._teller.tell(publishes.event(link, self._teller.now, topic, size, qos=qos))
+
     def _indented(self, line: log.Indented) -> None:
         if self._joining is not None and self._joining.topic_follows:
             self._joining.topic(line.text)

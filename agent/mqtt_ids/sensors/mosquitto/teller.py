@@ -35,6 +35,7 @@ class Teller:
         self.skipped = 0
         self._out = out
         self._own: dict[bytes, tuple[str, int] | None] = {}
+        self._elsewhere = False
         self._leaving: Link | None = None  # taken over; by whom is about to be told
 
     def at(self, now: float) -> float:
@@ -52,8 +53,11 @@ class Teller:
         """An event that needs nothing more."""
         self._out.append(event)
 
-    def leave_out(self, client_id: str, end: tuple[str, int] | None) -> None:
-        """Tell nothing of this client."""
+    def leave_out(
+        self, client_id: str, end: tuple[str, int] | None, *, elsewhere: bool = False
+    ) -> None:
+        """Tell nothing of this client; with `elsewhere` from whatever end it comes."""
+        self._elsewhere = elsewhere
         where = None if end is None else (canonical(end[0]), end[1])
         self._own[client_id.encode("utf-8", "replace")[:KEY]] = where
 
@@ -122,7 +126,7 @@ class Teller:
         if link.key not in self._own:
             return False
         where = self._own[link.key]
-        return where is None or where == (link.address, link.port)
+        return where is None or self._elsewhere or where == (link.address, link.port)
 
     def _hide(self, link: Link) -> None:
         """It is ourselves: what was told of it is taken back."""
