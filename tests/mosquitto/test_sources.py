@@ -774,3 +774,25 @@ def test_the_lag_is_how_long_the_rest_will_take(tmp_path: Path) -> None:
     assert max(lags) > 0.02
     assert lags[-1] == 0.0
     assert os.stat(path).st_size == 4000 * 1001  # noqa: PTH116 - only read
+
+
+def test_whoever_watches_looks_before_it_is_told_what_only_this_source_shows() -> None:
+    """Or those who come in the first share of a log would be met by eyes that forget them."""
+    order: list[str] = []
+    sources = Sources(
+        lambda event: order.append(type(event).__name__),
+        client_id=AGENT,
+        own_topics=(),
+        is_ours=lambda _topic, _data: False,
+        somebody_else=order.append,
+        follows_file=True,
+        look=lambda: order.append(f"sees {'packets' if sees() & Sees.PUBLISHES else 'less'}"),
+    )
+
+    def sees() -> Sees:
+        return sources.sees
+
+    sources.lines([*joins("lamp", 4000), publish("lamp")], 1.0)
+    assert order == ["sees packets", "Opened", "Connected", "Published"]
+    sources.lines([publish("lamp")], 2.0)
+    assert order.count("sees packets") == 1

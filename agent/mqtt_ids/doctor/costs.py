@@ -19,7 +19,10 @@ SOURCES: Final[tuple[tuple[str, str], ...]] = (
     ("plain subscription", "how much is published on which topics; nobody's name"),
 )
 # Passwords are in no log.
-ALWAYS: Final = "login-failing is not told from brute-force: no log shows which password was tried"
+ALWAYS: Final = (
+    "no log shows which password was tried: the pace tells brute-force from login-failing, and"
+    " slow guesses are told as the latter"
+)
 
 _CONNECTS: Final = (
     "dos by connections, slowite, brute-force, malformed and takeover are not found",
@@ -28,7 +31,8 @@ _CONNECTS: Final = (
 _SUBSCRIPTIONS: Final = ("enumeration is not found: nobody's subscriptions are seen",)
 _PACKETS: Final = (
     "flood and dos by messages are seen as a total at most, without the client that does it",
-    "spoofing ($ids/… or another client's topic), silence and unusual publishing are not found",
+    "spoofing of another's topic, silence and unusual publishing are not found",
+    "nobody is named for spoofing on $ids/…",
 )
 _OLD_REFUSALS: Final = ("Mosquitto 2.0 tells no address with a refused login: it is guessed",)
 

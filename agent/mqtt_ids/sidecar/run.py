@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 SENSOR: Final = "mosquitto"
 PORTS: Final = (1883, 8883)  # beside the one we go to ourselves
 BEAT: Final = 1.0  # seconds
+SHOWN_AT_LAST: Final = 60.0  # the same, where nothing was to be seen
 CONTRADICT_EVERY: Final = 5.0  # seconds
 TOO_LATE: Final = 2.0  # seconds of lag from which on the loudest is not read in full
 SHOWN_AFTER: Final = 8.0  # seconds connected after which it is known what can be seen and done
@@ -61,6 +62,7 @@ class Sidecar:
             is_ours=self._voice.is_ours,
             somebody_else=self._voice.somebody_else,
             follows_file=settings.log is not None,
+            look=self._look,
         )
         self._tail = None if settings.log is None else self._follow(settings)
         self._hands = Hands(
@@ -205,17 +207,25 @@ class Sidecar:
         self._sources.thinning.active = self.lag > TOO_LATE
         self._hands.pass_time(now)
         self._uplink.listen_to(self._filters)
-        self._see(now)
+        self._look()
+        self._show(now)
 
-    def _see(self, now: float) -> None:
+    def _look(self) -> None:
         """Look with other eyes, where the sources show something else than before."""
-        if self._view.look(self._sources.sees, now):
+        if self._view.look(self._sources.sees, time.monotonic()):
             try:
                 self._engine.look_again(self._view.sees)
             except ModelError as error:
                 log.error("%s; going on as before", error)  # noqa: TRY400 - one line says it
+
+    def _show(self, now: float) -> None:
+        """Tell once what is seen, as soon as that is known."""
         since = self._online_since
-        if not self._shown and since is not None and now - since >= SHOWN_AFTER:
+        if self._shown or since is None:
+            return
+        # The log's topics say nothing while nobody comes or goes.
+        patience = SHOWN_AFTER if self._sources.sees or self._settings.log else SHOWN_AT_LAST
+        if now - since >= patience:
             self._shown = True
             for line in self._brief():
                 log.info(line)

@@ -41,6 +41,8 @@ class _Line(NamedTuple):
 class Sources:
     """Lines and messages in, events out to `feed`. `follows_file` tells whether there is a file.
 
+    `look` is called when something else is seen than before, ahead of the events that tell it.
+
     Times are the sensor's monotonic clock, in seconds.
     """
 
@@ -53,6 +55,7 @@ class Sources:
         is_ours: Callable[[str, bytes], bool],
         somebody_else: Callable[[str], None],
         follows_file: bool,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self.file_speaks = False
         self.topics_speak = False
@@ -60,6 +63,8 @@ class Sources:
         self.not_held = 0  # lines of topics that were too many to wait for a file that is dead
         self.names_publishers = False
         self.thinning = Thinning()
+        self._seen = Sees(0)
+        self._look = look
         self._feed = feed
         self._client_id = client_id
         self._own_topics = tuple(own_topics)
@@ -253,6 +258,9 @@ class Sources:
             self._feed(crowd_publish(message, now))
 
     def _tell(self, events: Iterable[AnyEvent]) -> None:
+        if self.sees != self._seen:  # before anything is told that only this shows
+            self._seen = self.sees
+            self._look()
         feed = self._feed
         for event in chain(self._meanwhile.come_to(), events):
             feed(event)
