@@ -6,9 +6,11 @@
 # Choices, as in: make test-wheel ARGS="tests/test_packets.py -k truncated"
 #   ARGS       more arguments for pytest, the fuzzer or the evaluation
 #   WORKERS    pytest processes for the tests that need no broker; live ones are steadier alone
+#   WAITERS    the same for tests that mostly wait for a broker
 #   PYTHON     the Python to use, PYTHON311 the one for tflite-runtime; else they are looked for
 #   PYTHON_HOMEASSISTANT  of 3.13 or 3.11, which decides the version of Home Assistant
 WORKERS ?= 2
+WAITERS ?= 4
 
 # Two BLAS threads on a busy machine are many times slower than one.
 export OMP_NUM_THREADS = 1
@@ -35,12 +37,14 @@ check: venv ## lint, format and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-# With ARGS one run; without, those that need no broker go side by side, and then the live ones alone.
+# With ARGS one run; without, those that need no broker go side by side, so do those that mostly wait
+# for one, and then the live ones alone.
 test-wheel: export MQTT_IDS_RUNTIME = ai-edge-litert
 test-wheel: venv programs ## the tests, on the built wheel
 ifeq ($(strip $(ARGS)),)
 	.venv/bin/pytest -n $(WORKERS) -m "not broker"
-	.venv/bin/pytest -m broker
+	.venv/bin/pytest -n $(WAITERS) --dist loadfile -m patient
+	.venv/bin/pytest -m "broker and not patient"
 else
 	.venv/bin/pytest $(ARGS)
 endif
