@@ -18,6 +18,9 @@ from mqtt_ids.policy import is_grave
 CALM_AFTER: Final = 60.0  # seconds without a sign after which an incident closes
 NOTE_CLOSES_AFTER: Final = 10.0  # the same for info, which is a note
 REPEATED_CLOSES_AFTER: Final = 3600.0  # the same for notes of what comes again and again
+FIGHT_CLOSES_AFTER: Final = (
+    7200.0  # the same for a fight over an id: both come back, again and again
+)
 REPEATED: Final = frozenset({"new-client", "enumeration", "login-failing"})
 UPDATE_EVERY: Final = 5.0  # seconds between two updates of one incident at the least
 REFRESH_EVERY: Final = 60.0  # seconds after which an incident that goes on is told again
@@ -82,6 +85,11 @@ class Incident:
         """Whether it is mere information and no alarm."""
         return self.sign.severity == "info"
 
+    @property
+    def is_fight(self) -> bool:
+        """Whether an id is fought over in it, from one address as well as from another."""
+        return "takeover" in (self.sign.attack, *self.also)
+
     def is_meant_by(self, sign: Sign) -> bool:
         """Whether `sign` belongs to this incident: the same subject, or its host."""
         if (sign.severity == "info") != self.is_note:
@@ -90,7 +98,9 @@ class Incident:
             same = (self.sign.attack, self.address) == (sign.attack, sign.address)
             return same and (sign.attack in REPEATED or self.sign.client_id == sign.client_id)
         if sign.address != self.address:
-            return sign.client_id is not None and sign.client_id == self.sign.client_id
+            fought_over = self.is_fight and sign.client_id in self.clients
+            same = sign.client_id is not None and sign.client_id == self.sign.client_id
+            return same or fought_over
         return self.whole_host or sign.whole_host or sign.client_id in self.clients
 
     def add(self, sign: Sign) -> None:
@@ -150,8 +160,10 @@ class _Finder:
     def note(self, incident: Incident) -> None:
         """Know `incident` by what it is about now. What it was about before does no harm."""
         self._by_address.setdefault(incident.address, {})[incident.id] = incident
-        if incident.sign.client_id is not None:
-            self._by_client.setdefault(incident.sign.client_id, {})[incident.id] = incident
+        names = incident.clients if incident.is_fight else (incident.sign.client_id,)
+        for name in names:
+            if name is not None:
+                self._by_client.setdefault(name, {})[incident.id] = incident
 
     def meant_by(self, sign: Sign) -> Incident | None:
         """The incident that `sign` belongs to: of its address, else of its client."""
@@ -267,7 +279,7 @@ def _is_worth_telling(incident: Incident, now: float) -> bool:
 
 
 def _is_over(incident: Incident, now: float) -> bool:
-    after = CALM_AFTER
+    after = FIGHT_CLOSES_AFTER if incident.is_fight else CALM_AFTER
     if incident.is_note:
         again = incident.sign.attack in REPEATED
         after = REPEATED_CLOSES_AFTER if again else NOTE_CLOSES_AFTER

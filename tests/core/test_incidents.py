@@ -12,6 +12,7 @@ from mqtt_ids.alerts import Alert, Attack, Reason, Severity
 from mqtt_ids.incidents import (
     CALM_AFTER,
     CLIENTS_SHOWN,
+    FIGHT_CLOSES_AFTER,
     LONGEST_ID,
     MOST_CLIENTS,
     MOST_NOTES,
@@ -126,6 +127,26 @@ def test_one_id_at_two_addresses_is_one_incident() -> None:
     desk.tick(0.0, sign(0.0, "c", "takeover", "medium", address="10.0.0.1"))
     desk.tick(1.0, sign(1.0, "c", "takeover", "medium", address="10.0.0.2"))
     assert desk.states() == [("id-1", "open")]
+
+
+def test_a_fight_that_pauses_is_one_incident() -> None:
+    desk = Desk()
+    for time in (0.0, FIGHT_CLOSES_AFTER - 1.0, 2 * FIGHT_CLOSES_AFTER - 3.0):
+        desk.tick(time, sign(time, "c", "takeover", "medium"))
+    assert {name for name, _ in desk.states()} == {"id-1"}
+    assert "closed" not in {state for _, state in desk.states()}
+    desk.tick(4 * FIGHT_CLOSES_AFTER)
+    assert desk.states()[-1] == ("id-1", "closed")
+
+
+def test_a_fight_seen_at_a_host_and_at_the_other_rival_is_one_incident() -> None:
+    """At one address it is many connections as well, by whatever clients are odd there."""
+    desk = Desk()
+    first = sign(0.0, None, "dos", address="10.0.0.1", clients=("c", "d"))
+    desk.tick(0.0, first, sign(0.0, "c", "takeover", "medium", address="10.0.0.1"))
+    desk.tick(300.0, sign(300.0, "c", "takeover", "medium", address="10.0.0.2"))
+    desk.tick(301.0, sign(301.0, "e", "flood", "high", address="10.0.0.2"))
+    assert [name for name, state in desk.states() if state == "open"] == ["id-1", "id-2"]
 
 
 def test_two_hosts_are_two_incidents() -> None:

@@ -15,10 +15,10 @@ from mqtt_ids.evaluating.trials import WEEK, AttackJob, CalmJob, Strike
 from mqtt_ids.lab.attackers import Identity
 from mqtt_ids.models import DEFAULT
 
-CALM_HOMES: Final = range(70_000, 70_020)
-START_HOMES: Final = range(71_000, 71_100)
-ATTACKED_HOMES: Final = range(72_000, 72_016)
-SIZES: Final = {70_000: 200, 70_001: 3}  # the others draw theirs
+CALM_HOMES: Final = range(80_000, 80_020)
+START_HOMES: Final = range(81_000, 81_100)
+ATTACKED_HOMES: Final = range(82_000, 82_016)
+SIZES: Final = {80_000: 200, 80_001: 3}  # the others draw theirs
 FIRST_MINUTES: Final = 900.0  # seconds of a start-up
 MEAN_STD: Final = 86_400.0  # seconds for which the paper's threshold is tried in each calm home
 CONSTANT_IN: Final = 3  # attacked homes where the score is held constant as well
