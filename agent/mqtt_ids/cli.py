@@ -161,6 +161,8 @@ def release(state: Path) -> None:
         if lifted is None:
             raise error from None
         line("no agent runs; its stored bans are lifted")
+        if lifted:
+            line("whom a Mosquitto or the firewall keeps out, the agent lets in when it runs again")
     line(f"lifted {lifted} ban{'' if lifted == 1 else 's'}")
 
 

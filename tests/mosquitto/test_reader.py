@@ -317,6 +317,33 @@ def test_an_id_with_the_words_of_a_connect_line_frames_nobody() -> None:
     assert (told[-1].client_id, told[-1].username) == ("a", username)
 
 
+@pytest.mark.parametrize("line_first", [True, False], ids=["log first", "answer first"])
+def test_who_takes_our_id_while_we_are_away_is_told_where_it_is_known_how_we_are_seen(
+    *, line_first: bool
+) -> None:
+    reader = Reader()
+    reader.leave_out(AGENT)
+    ours = [
+        b"New connection from 127.0.0.1:5 on port 1883.",
+        b"New client connected from 127.0.0.1:5 as %s (p5, c1, k30)." % AGENT.encode(),
+    ]
+    theirs = [
+        b"New connection from 10.0.0.66:6 on port 1883.",
+        b"New client connected from 10.0.0.66:6 as %s (p2, c1, k30)." % AGENT.encode(),
+    ]
+    if line_first:
+        reader.read(ours, 1.0)
+    reader.leave_out(AGENT, ("127.0.0.1", 5), elsewhere=True)
+    if not line_first:
+        reader.read(ours, 1.0)
+    reader.leave_out(AGENT)
+    told = reader.read(theirs, 2.0)
+    assert [type(event) for event in told] == [ev.Opened, ev.Connected]
+    assert told[-1].client_id == AGENT
+    back = [line.replace(b"127.0.0.1:5", b"::1:7") for line in ours]
+    assert not [one for one in reader.read(back, 3.0) if isinstance(one, ev.Connected)]
+
+
 def test_who_takes_our_id_elsewhere_is_told() -> None:
     reader = Reader()
     reader.leave_out(AGENT, ("10.0.0.1", 5))

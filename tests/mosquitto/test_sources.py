@@ -287,14 +287,14 @@ def test_a_restart_that_only_the_uptime_tells_closes_everybody() -> None:
     ears.message(UPTIME, b"1000 seconds", retain=True)
     ears.topic(*for_topics(joins("lamp", 1)))
     ears.wait(5.0)
-    ears.sources.away()
+    ears.sources.away(AGENT)
     ears.wait(5.0)
     ears.sources.online(None, ears.now)
     ears.message(UPTIME, b"1010 seconds", retain=True)  # the network was lost, no more
     assert ears.of(ev.Closed) == []
     ears.message(UPTIME, b"3 seconds")  # nonsense: only the first counts
     ears.wait(5.0)
-    ears.sources.away()
+    ears.sources.away(AGENT)
     ears.wait(20.0)
     ears.sources.online(None, ears.now)
     ears.message(UPTIME, b"12 seconds", retain=True)
@@ -333,7 +333,7 @@ def test_topics_alone_show_what_a_log_without_debug_does() -> None:
     ears.topic(*TOPICS)
     assert ears.sources.sees == LOG
     assert ears.told[:3] == CAME
-    ears.sources.away()
+    ears.sources.away(AGENT)
     assert ears.sources.sees == Sees(0)
 
 
@@ -373,8 +373,15 @@ def test_what_we_publish_is_nobody_s_and_what_others_publish_there_is_told() -> 
 # --- the broker's add-properties -----------------------------------------------------------------
 
 
+def named() -> Ears:
+    """Where the broker has told who publishes what we have published ourselves."""
+    ears = Ears(file=False, ours=lambda _topic, data: data == b"ours")
+    ears.message(STATUS, b"ours", by=(AGENT,))
+    return ears
+
+
 def test_the_last_name_is_the_broker_s_and_an_earlier_one_is_forged() -> None:
-    ears = Ears(file=False)
+    ears = named()
     ears.topic(*for_topics(joins("lamp", 1)), *for_topics(joins("radio", 2)))
     ears.message("a/b", b"12345", by=("radio", "lamp"))
     (told,) = [event for event in ears.events if isinstance(event, ev.Published)]
@@ -383,7 +390,7 @@ def test_the_last_name_is_the_broker_s_and_an_earlier_one_is_forged() -> None:
 
 
 def test_our_own_name_is_left_out_only_where_the_broker_says_it() -> None:
-    ears = Ears(file=False)
+    ears = named()
     ears.message("a/b", by=("lamp", AGENT))
     assert ears.events == []
     ears.message("a/b", by=(AGENT, "lamp"))
@@ -391,7 +398,7 @@ def test_our_own_name_is_left_out_only_where_the_broker_says_it() -> None:
 
 
 def test_names_that_stop_are_no_longer_counted_on() -> None:
-    ears = Ears(file=False)
+    ears = named()
     ears.message("a/b", by=("lamp",))
     assert ears.sources.sees == Sees.PUBLISHES | Sees.SIZES
     ears.wait(700.0)
@@ -400,9 +407,34 @@ def test_names_that_stop_are_no_longer_counted_on() -> None:
 
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=4))
 def test_no_name_raises_and_each_is_bounded(names: list[str]) -> None:
-    ears = Ears(file=False)
+    ears = named()
     ears.message("a/b", by=tuple(names))
     assert all(len(event.client_id or "") <= 256 for event in ears.events)
+
+
+@pytest.mark.parametrize("proof", [(), ("evil",)], ids=["nothing", "another's"])
+def test_where_the_broker_does_not_name_us_a_client_s_own_words_accuse_nobody(
+    proof: tuple[str, ...],
+) -> None:
+    ears = Ears(file=False, ours=lambda _topic, data: data == b"ours")
+    ears.topic(*for_topics(joins("lamp", 1)))
+    if proof:
+        ears.message(STATUS, b"ours", by=proof)
+    ears.message("a/b", by=("lamp",))
+    assert ears.of(ev.Published) == [NOBODY]
+    assert ears.sources.sees == LOG
+
+
+def test_who_repeats_our_words_under_our_name_proves_nothing_once_they_came_without() -> None:
+    ears = named()
+    ears.message(STATUS, b"ours")
+    ears.message(STATUS, b"ours", by=(AGENT,))
+    ears.message("a/b", by=("lamp",))
+    assert ears.of(ev.Published) == [NOBODY]
+    ears.sources.online(None, ears.now)
+    ears.message(STATUS, b"ours", by=(AGENT,))
+    ears.message("a/b", by=("lamp",))
+    assert ears.of(ev.Published) == [NOBODY, "lamp"]
 
 
 # --- what is left out under a flood --------------------------------------------------------------

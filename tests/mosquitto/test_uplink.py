@@ -607,3 +607,25 @@ def test_our_own_end_is_known_on_this_machine(broker: Mosquitto) -> None:
         assert watched.link.end is not None
         host, port = watched.link.end
         assert f"New client connected from {host}:{port} as" in broker.told
+
+
+@marked
+def test_whoever_takes_our_id_does_not_keep_us_out(broker: Mosquitto) -> None:
+    with Watched(broker.url, filters=["a"]) as watched:
+        watched.wait("online")
+        taken: list[str] = []
+
+        def is_back() -> bool:
+            return watched.names.count("online") > len(taken)
+
+        for _ in range(3):
+            taken.append(watched.link.client_id)
+            thief = Client(CallbackAPIVersion.VERSION2, taken[-1], reconnect_on_failure=False)
+            thief.connect(HOST, broker.port)
+            thief.loop_start()
+            watched.wait_for(is_back)
+            thief.loop_stop()
+            thief.disconnect()
+        assert len({*taken, watched.link.client_id}) == 4
+        watched.link.publish("a", b"still here")
+        watched.wait_for(lambda: watched.payloads == [b"still here"])

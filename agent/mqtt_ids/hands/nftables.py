@@ -173,16 +173,22 @@ class Nftables:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._look:
-                self._look = False
-                if not await self._stands():
-                    log.warning("nftables: somebody has taken table %s away", self._rules.table)
-                    self._made = False
-                    self._todo.update(dict.fromkeys(self._wanted))
-            while self._todo:
-                await self._settle([*self._todo][:AT_ONCE])
+            try:
+                await self._settle_all()
+            except Exception:
+                log.exception("nftables: a change failed")
             if not self._wake.is_set():
                 self._idle.set()
+
+    async def _settle_all(self) -> None:
+        if self._look:
+            self._look = False
+            if not await self._stands():
+                log.warning("nftables: somebody has taken table %s away", self._rules.table)
+                self._made = False
+                self._todo.update(dict.fromkeys(self._wanted))
+        while self._todo:
+            await self._settle([*self._todo][:AT_ONCE])
 
     async def _settle(self, addresses: list[str]) -> None:
         for address in addresses:

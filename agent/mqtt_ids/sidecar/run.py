@@ -171,7 +171,7 @@ class Sidecar:
             self._home.announce()
         elif state.name in {"away", "refused"}:
             self._online_since = None
-            self._sources.away()
+            self._sources.away(self._uplink.client_id)
             self._hands.away()
 
     def _take(self, message: Received) -> None:

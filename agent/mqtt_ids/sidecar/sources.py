@@ -80,6 +80,7 @@ class Sources:
         self._before: float | None = None  # ... and the time before that
         self._end: tuple[str, int] | None = None
         self._named_at = 0.0
+        self._broker_names: bool | None = None  # whether each message has its publisher's id
         self._reader = Reader()
         self._reader.leave_out(client_id)
 
@@ -130,10 +131,12 @@ class Sources:
         Behind a proxy the broker sees another end; so our id counts alone for a moment.
         """
         self._before, self._since, self._end = self._since, now, end
+        self._broker_names = None
         self._reader.leave_out(self._client_id, end, elsewhere=True)
 
-    def away(self) -> None:
-        """We are no longer connected."""
+    def away(self, client_id: str) -> None:
+        """We are no longer connected, and will come back under this id."""
+        self._client_id = client_id
         self.topics_speak = False
         self._end = None
         self._reader.leave_out(self._client_id)
@@ -160,7 +163,9 @@ class Sources:
             self._uptime(payload, now)
         elif topic.startswith("$SYS") or message.retain:
             return  # a figure of the broker's, or what was kept
-        elif not self._is_ours(topic, payload):
+        elif self._is_ours(topic, payload):
+            self._heard_ourselves(message)
+        else:
             if topic in self._own_topics:
                 self._somebody_else(topic)
             self._published(message, now)
@@ -247,15 +252,27 @@ class Sources:
     def _published(self, message: Received, now: float) -> None:
         if self.has_debug_lines:
             return  # the log has it
-        names = [value for key, value in message.user_properties if key == "$clientid"]
-        if names and names[-1] == self._client_id:
+        name = _publisher(message) if self._broker_names else None
+        if name == self._client_id:
             return
-        if names:  # a client may have put one there itself: the broker's is the last
+        if name is not None:
             self.names_publishers, self._named_at = True, now
             topic, size, qos = message.topic, len(message.payload), message.qos
-            self._tell(self._reader.published(names[-1], topic, size, now, qos=qos))
+            self._tell(self._reader.published(name, topic, size, now, qos=qos))
         else:
             self._feed(crowd_publish(message, now))
+
+    def _heard_ourselves(self, message: Received) -> None:
+        """Where the broker names publishers, it names us too.
+
+        Elsewhere any client may put a name on its messages, and so accuse another. It may repeat
+        what we say under our name as well: once we have come back without, no name counts.
+        """
+        name = _publisher(message)
+        if name is None:
+            self._broker_names = self.names_publishers = False
+        elif name == self._client_id and self._broker_names is None:
+            self._broker_names = True
 
     def _tell(self, events: Iterable[AnyEvent]) -> None:
         if self.sees != self._seen:  # before anything is told that only this shows
@@ -264,6 +281,12 @@ class Sources:
         feed = self._feed
         for event in chain(self._meanwhile.come_to(), events):
             feed(event)
+
+
+def _publisher(message: Received) -> str | None:
+    """The last name on it: a client may have put one there itself, ahead of the broker's."""
+    names = [value for key, value in message.user_properties if key == "$clientid"]
+    return names[-1] if names else None
 
 
 def _took(counts: Counter[bytes], text: bytes) -> bool:

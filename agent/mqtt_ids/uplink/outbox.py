@@ -14,7 +14,7 @@ __all__ = ["Message", "Outbox"]
 MOST = 1000  # messages that are not retained
 MOST_RETAINED = 256  # topics
 WINDOW = 20  # messages on their way; Mosquitto's own limit
-TRIES = 3  # a message the connection broke over so often is what breaks it
+TRIES = 10  # a message the connection broke over so often is what breaks it, and no attacker
 
 
 @dataclass(slots=True)

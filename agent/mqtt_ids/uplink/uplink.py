@@ -7,6 +7,7 @@ is no broker.
 
 import asyncio
 import random
+import secrets
 import socket
 import threading
 from collections import deque
@@ -24,6 +25,7 @@ AT_ONCE = 500  # messages that one turn of the event loop takes
 MOST = 10_000  # messages that wait for the event loop
 MOST_BYTES = 16 << 20  # of their payloads
 STABLE = 10.0  # seconds after which a connection counts as a good one
+MOST_KICKS = 2  # failures that are counted, of connections that the broker had let in
 LAST_WORDS = 8.0  # seconds that stopping may take: a farewell, or a connection being tried
 LONGEST_TOPIC = 65_535  # bytes
 
@@ -74,10 +76,10 @@ class Uplink:
         self.version: Version = version  # of MQTT, as far as the broker knows it
         self.end: tuple[str, int] | None = None  # ours, if the broker is on this machine
         self._access = access
+        self.client_id = client_id  # changes when somebody else seems to use it
+        self._name = client_id
         self._filters = tuple(filters)
-        self._wishes = Wishes(
-            client_id=client_id, filters=lambda: self._filters, status_topic=status_topic
-        )
+        self._status_topic = status_topic
         self._on_state = on_state
         self._on_message = on_message
         self._pace = pace or Pace()
@@ -120,8 +122,8 @@ class Uplink:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        if self.online and self._wishes.status_topic is not None:
-            self.publish(self._wishes.status_topic, b"offline", retain=True)
+        if self.online and self._status_topic is not None:
+            self.publish(self._status_topic, b"offline", retain=True)
         self._stopping.set()
         self._rouse()
         await asyncio.to_thread(thread.join, LAST_WORDS)
@@ -160,6 +162,10 @@ class Uplink:
                 self.version = "3.1.1"
                 continue
             failures = 0 if end.lasted is not None and end.lasted >= STABLE else failures
+            if end.lasted is not None and end.lasted < STABLE:
+                # Whoever uses our id ends each connection of ours; nobody knows the next one.
+                self.client_id = f"{self._name}-{secrets.token_hex(3)}"
+                failures = min(failures, MOST_KICKS)
             self._tell_end(end)
             self._stopping.wait(self._pace.delay(failures, refused=end.kind == "refused"))
             failures += 1
@@ -168,7 +174,11 @@ class Uplink:
     def _session(self) -> Session:
         return Session(
             self._access,
-            self._wishes,
+            Wishes(
+                client_id=self.client_id,
+                filters=lambda: self._filters,
+                status_topic=self._status_topic,
+            ),
             self.version,
             outbox=self._outbox,
             receive=self._receive,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, Final
 
 from mqtt_ids.events import (
@@ -23,6 +24,7 @@ from mqtt_ids.sensors.mosquitto.records import Reading
 
 # An id that the broker made up, unless `auto_id_prefix` says otherwise.
 _MADE_UP: Final = re.compile(rb"auto-[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
+OWN_IDS: Final = 4  # the present one, and earlier ones of which lines may be on their way
 _UNKNOWN_VERSION: Final = 4
 
 
@@ -36,6 +38,7 @@ class Teller:
         self._out = out
         self._own: dict[bytes, tuple[str, int] | None] = {}
         self._elsewhere = False
+        self._seen_at: str | None = None  # where the broker sees us: no proxy is between
         self._leaving: Link | None = None  # taken over; by whom is about to be told
 
     def at(self, now: float) -> float:
@@ -59,7 +62,14 @@ class Teller:
         """Tell nothing of this client; with `elsewhere` from whatever end it comes."""
         self._elsewhere = elsewhere
         where = None if end is None else (canonical(end[0]), end[1])
-        self._own[client_id.encode("utf-8", "replace")[:KEY]] = where
+        key = client_id.encode("utf-8", "replace")[:KEY]
+        self._own.pop(key, None)
+        self._own[key] = where
+        if len(self._own) > OWN_IDS:
+            del self._own[next(iter(self._own))]
+        link = self.links.by_id.get(key)
+        if link is not None and where is not None and self._is_own(link):
+            self._hide(link)
 
     # --- a connection begins -----------------------------------------------------------------
 
@@ -126,7 +136,12 @@ class Teller:
         if link.key not in self._own:
             return False
         where = self._own[link.key]
-        return where is None or self._elsewhere or where == (link.address, link.port)
+        if where == (link.address, link.port):
+            self._seen_at = link.address
+            return True
+        if self._seen_at is not None:  # from elsewhere it is somebody who has taken our id
+            return where is None and _same_place(link.address, self._seen_at)
+        return where is None or self._elsewhere
 
     def _hide(self, link: Link) -> None:
         """It is ourselves: what was told of it is taken back."""
@@ -202,3 +217,11 @@ class Teller:
             "port": link.port,
             "client_id": link.client_id,
         }
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether both are one address, or this machine by either of its names."""
+    try:
+        return one == other or (ip_address(one).is_loopback and ip_address(other).is_loopback)
+    except ValueError:  # a stand-in
+        return False
