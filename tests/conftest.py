@@ -22,6 +22,10 @@ settings.load_profile("patient")
 STRICT = os.environ.get("MQTT_IDS_STRICT") == "1"
 MUST_RUN = ("broker", "runtime", "data")
 MARKED_BY_FIXTURE = {"runtime": "runtime", "mqttset": "data"}
+# Tests against a Mosquitto wait more than they work, and mind no others beside them; but these hold an
+# agent to seconds or megabytes.
+MOSQUITTO = Path(__file__).parent / "mosquitto"
+MEASURES = {"test_sidecar_attacks.py", "test_sidecar_memory.py", "test_sidecar_protect.py"}
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
 
@@ -31,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, mark in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
+        waits = item.path.parent == MOSQUITTO and item.path.name not in MEASURES
+        if waits and item.get_closest_marker("broker") is not None:
+            item.add_marker("patient")
 
 
 @pytest.hookimpl(wrapper=True)
