@@ -39,6 +39,11 @@ PATIENCE: Final = 10  # seconds for one input
 GROWTH: Final = 128 * 1024  # kB by which the process may grow after its first inputs
 MAX_CONNECT: Final = 1000
 BOUND: Final = max(MAX_CONNECT, MAX_BODY) + MAX_HEADER
+_TURNS: Final = (
+    lambda sources, _: sources.away("mqtt-ids-fuzz"),
+    lambda sources, _: sources.file_is_gone(),
+    lambda sources, now: sources.online(None, now),
+)
 _IDS: Final = ("lamp", "", "x" * 70_000, "mqtt-ids-fuzz", "Client lamp disconnected.")
 LONGEST_STREAM: Final = 600  # bytes, mostly: damage is to hit something
 
@@ -124,7 +129,7 @@ def try_log(rng: random.Random, corpus: Corpus) -> None:  # noqa: ARG001 - it ha
         if rng.random() < MOSTLY:
             sources.lines(lines, now, rng.choice((0, 0, 1000)), old=rng.random() < SOMETIMES)
         if rng.random() < SOMETIMES:
-            rng.choice((sources.away, sources.file_is_gone, lambda: sources.online(None, now)))()  # noqa: B023 - called at once
+            rng.choice(_TURNS)(sources, now)
         for line in lines[: rng.choice((0, 5, 60))]:
             topic = rng.choice((LOG_TOPICS + rng.choice(LEVELS), UPTIME, "$ids/alerts", "a/b"))
             names = tuple(("$clientid", name) for name in rng.choices(_IDS, k=rng.randrange(3)))

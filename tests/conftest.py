@@ -22,8 +22,8 @@ settings.load_profile("patient")
 STRICT = os.environ.get("MQTT_IDS_STRICT") == "1"
 MUST_RUN = ("broker", "runtime", "data")
 MARKED_BY_FIXTURE = {"runtime": "runtime", "mqttset": "data"}
-# Tests against a Mosquitto wait more than they work, and mind no others beside them; but these hold an
-# agent to seconds or megabytes.
+# Tests against a Mosquitto wait more than they work, and mind no others beside them; but these hold
+# an agent to seconds or megabytes.
 MOSQUITTO = Path(__file__).parent / "mosquitto"
 MEASURES = {"test_sidecar_attacks.py", "test_sidecar_memory.py", "test_sidecar_protect.py"}
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
