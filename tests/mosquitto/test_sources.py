@@ -828,3 +828,17 @@ def test_whoever_watches_looks_before_it_is_told_what_only_this_source_shows() -
     assert order == ["sees packets", "Opened", "Connected", "Published"]
     sources.lines([publish("lamp")], 2.0)
     assert order.count("sees packets") == 1
+
+
+def test_lines_of_a_connection_of_ours_that_was_soon_gone_are_left_out_though_they_come_late() -> (
+    None
+):
+    ears = Ears()
+    ears.sources.online(("10.0.0.9", 1), ears.now)  # a proxy is between: the log has another end
+    ears.sources.away(f"{AGENT}-abc")
+    ears.file(*joins(AGENT, 5000), publish(AGENT), line(f"Client {AGENT} closed its connection."))
+    ears.file(*joins("lamp", 5001))
+    ears.sources.online(("10.0.0.9", 2), ears.now)
+    ears.file(*joins(f"{AGENT}-abc", 5002), publish(f"{AGENT}-abc"))
+    assert ears.of(ev.Connected) == ["lamp"]
+    assert not ears.of(ev.Published)

@@ -136,6 +136,7 @@ class Sources:
 
     def away(self, client_id: str) -> None:
         """We are no longer connected, and will come back under this id."""
+        self._reader.leave_out(self._client_id)  # lines of it may be on their way
         self._client_id = client_id
         self.topics_speak = False
         self._end = None

@@ -63,7 +63,8 @@ class Teller:
         self._elsewhere = elsewhere
         where = None if end is None else (canonical(end[0]), end[1])
         key = client_id.encode("utf-8", "replace")[:KEY]
-        self._own.pop(key, None)
+        settled = where is not None and not elsewhere
+        self._own = {} if settled else {one: at for one, at in self._own.items() if one != key}
         self._own[key] = where
         if len(self._own) > OWN_IDS:
             del self._own[next(iter(self._own))]
