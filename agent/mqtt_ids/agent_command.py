@@ -28,6 +28,13 @@ def reading(
     return callback
 
 
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration; see examples/mqtt-ids.yaml for every key.",
+)
+
+
 @click.command(context_settings=CONTEXT)
 @click.version_option(package_name="mqtt-ids", message="%(prog)s %(version)s")
 @click.option(
@@ -41,11 +48,7 @@ def reading(
     type=click.Path(path_type=Path, readable=False),
     help="Mosquitto's log file; with `log_type all` it tells everything.",
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration; see examples/mqtt-ids.yaml for every key.",
-)
+@config_option
 @click.option(
     "--mode",
     type=click.Choice(["observe", "protect"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mqtt_ids.agent_command import CONTEXT
+from mqtt_ids.agent_command import CONTEXT, config_option
 from mqtt_ids.settings import Settings, from_yaml, read_yaml
 
 BROKER = "mqtt://localhost:1883"
@@ -22,11 +22,7 @@ BROKER = "mqtt://localhost:1883"
     metavar="FILE",
     help="Mosquitto's log file.",
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration; see examples/mqtt-ids.yaml for every key.",
-)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print findings and gaps as JSON.")
 def doctor(broker: str | None, log: Path | None, config: Path | None, *, as_json: bool) -> int:
     """Find out what a broker shows us, what that costs in detection, and how to close it.

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from mqtt_ids.events import AnyEvent
@@ -31,10 +32,10 @@ log = logging.getLogger(__name__)
 SENSOR: Final = "mosquitto"
 PORTS: Final = (1883, 8883)  # beside the one we go to ourselves
 BEAT: Final = 1.0  # seconds
-SHOWN_AT_LAST: Final = 60.0  # the same, where nothing was to be seen
 CONTRADICT_EVERY: Final = 5.0  # seconds
 TOO_LATE: Final = 2.0  # seconds of lag from which on the loudest is not read in full
 SHOWN_AFTER: Final = 8.0  # seconds connected after which it is known what can be seen and done
+SHOWN_AT_LAST: Final = 60.0  # the same, where nothing was to be seen
 
 
 class Sidecar:
@@ -64,7 +65,7 @@ class Sidecar:
             follows_file=settings.log is not None,
             look=self._look,
         )
-        self._tail = None if settings.log is None else self._follow(settings)
+        self._tail = None if settings.log is None else self._follow(settings.log)
         self._hands = Hands(
             publish=lambda topic, data: self._uplink.publish(topic, data, qos=0),
             own_username=access.username,
@@ -99,15 +100,8 @@ class Sidecar:
     def _feed(self, event: AnyEvent) -> None:
         self._engine.feed(event)
 
-    def _follow(self, settings: Settings) -> Tail | None:
-        if settings.log is None:
-            return None
-        return Tail(
-            settings.log,
-            take=self._read,
-            tell=log.warning,
-            gone=self._sources.file_is_gone,
-        )
+    def _follow(self, file: Path) -> Tail:
+        return Tail(file, take=self._read, tell=log.warning, gone=self._sources.file_is_gone)
 
     def _read(self, lines: list[bytes], behind: int, *, old: bool) -> None:
         now = time.monotonic()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from mqtt_ids.events import AnyEvent, Sees
+from mqtt_ids.events import SENSORS, AnyEvent, Sees
 from mqtt_ids.sensors.mosquitto.reader import Reader
 from mqtt_ids.sidecar.crowd import crowd_publish
 from mqtt_ids.sidecar.lately import Lately, is_for_topics
@@ -102,7 +102,7 @@ class Sources:
             return _ATTRIBUTED if self.names_publishers else Sees(0)
         if self.has_debug_lines:
             return self._reader.sees
-        seen = self._reader.sees_without_debug
+        seen = SENSORS["log"]
         return seen | _ATTRIBUTED if self.names_publishers else seen
 
     @property
@@ -276,8 +276,9 @@ class Sources:
             self._broker_names = True
 
     def _tell(self, events: Iterable[AnyEvent]) -> None:
-        if self.sees != self._seen:  # before anything is told that only this shows
-            self._seen = self.sees
+        sees = self.sees
+        if sees != self._seen:  # before anything is told that only this shows
+            self._seen = sees
             self._look()
         feed = self._feed
         for event in chain(self._meanwhile.come_to(), events):

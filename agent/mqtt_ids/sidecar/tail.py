@@ -46,7 +46,6 @@ class Tail:
         self._blind_since: float | None = None
         self._old = 0  # bytes that are still to be read of what has gathered while there was
         self._speed = 0.0  # bytes a second, while there is more than we can take
-        self.lines = 0
 
     @property
     def lag(self) -> float:
@@ -77,7 +76,6 @@ class Tail:
             rest -= _size(share)
             self._take(share, rest, old=self._old > 0)
             self._old = max(self._old - _size(share), 0)
-            self.lines += len(share)
             await asyncio.sleep(0)
         if not beyond:
             self._old = 0

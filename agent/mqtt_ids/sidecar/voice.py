@@ -30,8 +30,9 @@ class Voice:
 
     def publish(self, topic: str, data: bytes, retain: bool) -> None:  # noqa: FBT001 - the responders'
         """Send it, soon."""
-        self._sent[topic, _digest(data)] = None
-        self._sent.move_to_end((topic, _digest(data)))
+        said = topic, _digest(data)
+        self._sent[said] = None
+        self._sent.move_to_end(said)
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
         self._publish(topic, data, retain)

@@ -50,11 +50,6 @@ class Reader:
         return SENSORS[self.sensor]
 
     @property
-    def sees_without_debug(self) -> Sees:
-        """What can be seen in the log's topics, which have no debug lines."""
-        return SENSORS["log"]
-
-    @property
     def shows_subscriptions(self) -> bool:
         """Whether a SUBSCRIBE was seen: the broker's default leaves them out."""
         return self._story.shows_subscriptions
