@@ -9,7 +9,7 @@ A packet that breaks the protocol becomes a MalformedPacket and decoding goes on
 only what cannot be recovered from sets `lost`. Section numbers are those of the MQTT 5 standard.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from mqtt_ids.packet_bodies import Header, decode_body
 from mqtt_ids.packet_fields import (
@@ -20,7 +20,6 @@ from mqtt_ids.packet_fields import (
     MalformedError,
     check_topic,
     decode_text,
-    variable_integer,
 )
 from mqtt_ids.packet_headers import (
     DUP,
@@ -28,16 +27,19 @@ from mqtt_ids.packet_headers import (
     RETAIN,
     check_first_byte,
     check_publish_flags,
+    long_length,
     payload_start,
 )
 from mqtt_ids.packet_properties import read_properties
 from mqtt_ids.packets import (
+    MQTT_5,
     ConnectPacket,
     MalformedPacket,
     Packet,
     PacketType,
     PublishPacket,
 )
+from mqtt_ids.plain_publishes import plain_publishes
 from mqtt_ids.topic_aliases import TopicAliases
 
 MAX_HEADER: Final = 1 + LENGTH_BYTES
@@ -180,7 +182,12 @@ class Decoder:
         at = 0
         end = len(data)
         self._need = 2
+        usual = not self._unproven and self._max_packet >= MORE
         while end - at > 1 and not self.lost:
+            if usual and self.version < MQTT_5 and data[at] >> 4 == _PUBLISH:
+                here, at = at, plain_publishes(data, at, cast("list[PublishPacket]", out))
+                if at > here:
+                    continue
             stop = self._packet(data, at, out)
             if stop is None:
                 break
@@ -201,8 +208,9 @@ class Decoder:
         try:
             length, body = data[at + 1], at + 2
             if length >= MORE:
-                length, body = self._long_length(data, at)
+                length, body = long_length(data, at)
                 if not body:
+                    self._need = end - at + 1
                     return None
             stop = body + length
             publish = data[at] >> 4 == _PUBLISH
@@ -219,17 +227,6 @@ class Decoder:
         else:
             out.append(packet)
         return stop
-
-    def _long_length(self, data: bytes, at: int) -> tuple[int, int]:
-        """A remaining length of more than one byte, and where the body starts; (0, 0) to wait."""
-        end = len(data)
-        found = variable_integer(data, at + 1, end)
-        if found is not None:
-            return found
-        if end - at > LENGTH_BYTES:
-            raise FramingLostError("remaining-length", "a length of more than four bytes")
-        self._need = end - at + 1
-        return 0, 0
 
     def _publish(self, data: bytes, at: int, body: int, stop: int) -> PublishPacket | None:
         """The PUBLISH at `at`, or None while its part before the payload is not complete."""

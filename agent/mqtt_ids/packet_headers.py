@@ -5,7 +5,12 @@ Section numbers are those of the MQTT 5 standard.
 
 from typing import Final
 
-from mqtt_ids.packet_fields import LENGTH_BYTES, MalformedError, variable_integer
+from mqtt_ids.packet_fields import (
+    LENGTH_BYTES,
+    FramingLostError,
+    MalformedError,
+    variable_integer,
+)
 from mqtt_ids.packets import MQTT_5, MQTT_31, PacketType
 
 MAX_QOS: Final = 2
@@ -69,6 +74,17 @@ def check_publish_flags(first: int, version: int) -> None:
         raise MalformedError("bad-qos", "PUBLISH at quality of service 3")
     if first & DUP and not qos and version > MQTT_31:
         raise MalformedError("bad-flags", "PUBLISH is a duplicate at quality of service 0")
+
+
+def long_length(data: bytes, at: int) -> tuple[int, int]:
+    """A remaining length of more than one byte, and where the body starts; (0, 0) to wait."""
+    end = len(data)
+    found = variable_integer(data, at + 1, end)
+    if found is not None:
+        return found
+    if end - at > LENGTH_BYTES:
+        raise FramingLostError("remaining-length", "a length of more than four bytes")
+    return 0, 0
 
 
 def payload_start(data: bytes, body: int, stop: int, *, has_id: bool, version: int) -> int:
