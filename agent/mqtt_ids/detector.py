@@ -18,7 +18,7 @@ from mqtt_ids.policy import Neighbours
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
 from mqtt_ids.views import ClientView, Judged
-from mqtt_ids.watch import AnyBatch, Batch, Watch
+from mqtt_ids.watch import RESTS_AFTER, AnyBatch, Batch, Watch
 from mqtt_ids_model import Model, Scores
 
 _Loud = tuple[float, ClientSubject]  # its publishes in the shortest window
@@ -47,7 +47,7 @@ class Detector:
         new_id: Callable[[], str] = lambda: str(ULID()),
         judged: Callable[[Judged], None] | None = None,
     ) -> None:
-        self.watch = Watch(sees=sees, max_clients=max_clients)
+        self.watch = Watch(sees=sees, max_clients=max_clients, rests_after=RESTS_AFTER)
         self._model = model
         self.thresholds = thresholds(model.card, sees, threshold)
         self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}

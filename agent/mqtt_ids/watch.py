@@ -17,12 +17,14 @@ from mqtt_ids.events import Event, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.features import Figures, Layout, State, Vectors
 from mqtt_ids.normal import SLOT, Normal
-from mqtt_ids.subjects import ClientSubject, HostSubject
+from mqtt_ids.subjects import ClientSubject, HostSubject, Registry
 from mqtt_ids.tally import Tally
 from mqtt_ids.windows import Floats, Rows, Windows
 
 STEP: Final = 1.0  # seconds of event time between two folds
 QUIET_EVERY: Final = 10  # a subject without new events is judged every so many ticks
+RESTS_AFTER: Final = 3600.0  # seconds without events; six half-lives of the longest window
+RESTING_EVERY: Final = 600  # ticks; a multiple of QUIET_EVERY
 FORGET_SWEEP: Final = 3600.0  # seconds between two sweeps for topics to forget
 
 S = TypeVar("S", ClientSubject, HostSubject)
@@ -116,10 +118,14 @@ class _Side(Generic[S]):
 
 
 class Watch:
-    """Watches subjects. `feed` is O(1) per event; `due` gives whom to judge now."""
+    """Watches subjects. `feed` is O(1) per event; `due` gives whom to judge now.
 
-    def __init__(self, *, sees: Sees, max_clients: int) -> None:
+    Who was silent for `rests_after` seconds is hardly ever due.
+    """
+
+    def __init__(self, *, sees: Sees, max_clients: int, rests_after: float = math.inf) -> None:
         self.tally = Tally(max_clients)
+        self._rests_after = rests_after
         self._clients: _Side[ClientSubject] = _Side(Role.CLIENT, Client.COUNT, Client.EVENTS, sees)
         self._hosts: _Side[HostSubject] = _Side(Role.HOST, Host.COUNT, Host.EVENTS, sees)
         self._edge = -math.inf  # the next fold
@@ -177,9 +183,9 @@ class Watch:
             self.fold(now)
         self._begin_fold(now)
         self._tick += 1
-        quiet = tally.clients.every(self._tick, QUIET_EVERY)
+        quiet = self._quiet(tally.clients, now)
         clients = self._clients.look(tally.clients_to_fold, quiet, now)
-        others = [*tally.hosts.every(self._tick, QUIET_EVERY), *self._uneasy()]
+        others = [*self._quiet(tally.hosts, now), *self._uneasy()]
         hosts = self._hosts.look(tally.hosts_to_fold, others, now)
         self._end_fold(now)
         none = np.empty((len(clients.subjects), 0), np.float32)
@@ -217,6 +223,16 @@ class Watch:
     def earned(self, clients: list[ClientSubject]) -> NDArray[np.bool_]:
         """Which of the clients have a normal of their own."""
         return self._clients.normal.earned(_rows(clients))
+
+    def _quiet(self, subjects: Registry[S], now: float) -> list[S]:
+        """Whose turn it is to be judged without news."""
+        awake = now - self._rests_after
+        seldom = self._tick % RESTING_EVERY
+        return [
+            subject
+            for subject in subjects.every(self._tick, QUIET_EVERY)
+            if subject.last > awake or subject.connected or subject.row % RESTING_EVERY == seldom
+        ]
 
     def _uneasy(self) -> list[HostSubject]:
         """Hosts whose gauges rose without events; those with half-open ones come again."""

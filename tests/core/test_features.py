@@ -1,6 +1,7 @@
 """Vectors: the table's promises, and each figure by its definition from the raw events."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -26,7 +27,7 @@ from mqtt_ids.features import (
     in_units,
     unlikeness,
 )
-from mqtt_ids.watch import QUIET_EVERY, AnyBatch, Watch
+from mqtt_ids.watch import QUIET_EVERY, RESTING_EVERY, RESTS_AFTER, AnyBatch, Watch
 from mqtt_ids.windows import HALF_LIVES, Floats, weight
 
 PLACE = {name: place for place, name in enumerate(NAMES)}
@@ -339,6 +340,31 @@ def test_who_has_news_is_due_at_once_and_the_quiet_in_turn() -> None:
         due += names
     assert set(due) == {f"c{number}" for number in range(30)}
     assert len(due) < 30 + 2 * QUIET_EVERY
+
+
+def test_who_is_gone_for_long_is_hardly_ever_due_until_it_comes_again() -> None:
+    pen, watch = Pen(), Watch(sees=SEES_ALL, max_clients=100, rests_after=RESTS_AFTER)
+    for name in ("stays", "leaves"):
+        connection, events = pen.joined(name, "10.0.0.1")
+        for event in events:
+            watch.feed(event)
+    watch.feed(pen.disconnected(connection))
+    watch.feed(pen.closed(connection))
+    watch.due(pen.now)
+    pen.wait(RESTS_AFTER + 1.0)
+
+    def due(ticks: int) -> Counter[str]:
+        met: Counter[str] = Counter()
+        for _ in range(ticks):
+            pen.wait(1.0)
+            batch = watch.due(pen.now)[0]
+            met.update(client.id for client in (batch.subjects if batch else ()))
+        return met
+
+    assert due(RESTING_EVERY) == {"stays": RESTING_EVERY // QUIET_EVERY, "leaves": 1}
+    for event in pen.joined("leaves", "10.0.0.1")[1]:
+        watch.feed(event)
+    assert due(3 * QUIET_EVERY)["leaves"] >= 3
 
 
 def test_a_host_with_half_open_connections_is_due_each_second() -> None:

@@ -100,10 +100,17 @@ class Broker:
         return self.port in listening()
 
     def stop(self) -> int:
-        """End it as a person does, with Ctrl-C; its exit code."""
+        """End it as a person does, with Ctrl-C, and again where nothing happens; its exit code.
+
+        Python drops a KeyboardInterrupt that comes up inside a weak reference's callback.
+        """
         assert self._process is not None
+        for _ in range(2):
+            self._process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._process.wait(15)
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(20)
+        return self._process.wait(15)
 
     def ask(self, request: control.Request) -> Any:  # noqa: ANN401 - JSON
         """What the control socket answers."""

@@ -1,9 +1,10 @@
 """Protect mode beside a Mosquitto with dynamic security: who is cut off, who is not, until when."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import pytest
 from hands_tools import OWN, PASSWORD, Guarded
@@ -30,7 +31,7 @@ class Member:
 
     def __init__(self, port: int, client_id: str, user: str, address: str) -> None:
         self.left: list[float] = []  # when its connection ended
-        self.refused = False
+        self._answered = threading.Event()  # its connection may be ended before anybody looks
         self._client = Client(CallbackAPIVersion.VERSION2, client_id, reconnect_on_failure=False)
         self._client.username_pw_set(user, PASSWORD)
         self._client.on_connect = self._on_connect
@@ -41,7 +42,7 @@ class Member:
     def __enter__(self) -> Self:
         self._client.connect(HOST, self._port, bind_address=self._address)
         self._client.loop_start()
-        until(lambda: self._client.is_connected() or self.refused, WITHIN, failing="no answer")
+        assert self._answered.wait(WITHIN), "no answer"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,8 +50,8 @@ class Member:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _on_connect(self, _c: Client, _d: object, _f: object, code: Any, _p: object) -> None:  # noqa: ANN401
-        self.refused = code.is_failure
+    def _on_connect(self, *_: object) -> None:
+        self._answered.set()
 
     def _on_disconnect(self, *_: object) -> None:
         self.left.append(time.monotonic())
