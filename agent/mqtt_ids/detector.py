@@ -8,20 +8,20 @@ from ulid import ULID
 
 from mqtt_ids import attacks, notes, reasons
 from mqtt_ids.alerts import Alert
-from mqtt_ids.counters import Client as C
 from mqtt_ids.counters import Gauge as G
+from mqtt_ids.counters import Host as H
 from mqtt_ids.events import Event, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import Incidents, Sign
 from mqtt_ids.mask_classes import Threshold, mask_class, thresholds
+from mqtt_ids.parties import Loud, by_host, party
 from mqtt_ids.policy import Neighbours
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
 from mqtt_ids.views import ClientView, Judged
 from mqtt_ids.watch import RESTS_AFTER, AnyBatch, Batch, Watch
+from mqtt_ids.windows import Floats
 from mqtt_ids_model import Model, Scores
-
-_Loud = tuple[float, ClientSubject]  # its publishes in the shortest window
 
 HELD_IS_FRESH = 5  # so many held connections are a sign each second, without a new packet
 GOES_ON = 3.0  # seconds without a sign after which an incident pauses
@@ -228,12 +228,12 @@ class Detector:
         clients: Batch[ClientSubject] | None,
     ) -> Iterable[Sign]:
         figures = self.watch.figures(batch, places)
-        at_host = _by_host(clients) if batch.role is Role.HOST else {}
+        at_host = by_host(clients) if batch.role is Role.HOST else {}
         for number, place in enumerate(places):
             subject = batch.subjects[place]
             verdicts = self._verdicts[batch.role]
             began = verdicts.began(subject.row)
-            part, sole = self._taking_part(subject, began, at_host)
+            part, sole = self._party(subject, began, now, at_host, batch.state.rates[place])
             errors = scores.errors[place]
             excess = attacks.in_excess(errors, batch.vectors.x[place], scores.reconstruction[place])
             observed = figures.observed[number]
@@ -270,40 +270,25 @@ class Detector:
                 threshold=threshold,
             )
 
-    def _taking_part(
+    def _party(
         self,
         subject: ClientSubject | HostSubject,
         began: float,
-        at_host: Mapping[HostSubject, Sequence[_Loud]],
+        now: float,
+        at_host: Mapping[HostSubject, Sequence[Loud]],
+        rates: Floats,
     ) -> tuple[list[ClientSubject], float]:
-        """The clients behind a sign, the loudest first, and its part of the host's publishes.
-
-        For a host these are its clients that are odd themselves or appeared with the sign.
-        """
+        """The clients behind a sign, the loudest first, and its part of the host's publishes."""
         if isinstance(subject, ClientSubject):
             return [subject], 1.0
+        since = began - JOINED_WITH
         verdicts = self._verdicts[Role.CLIENT]
-        here = at_host.get(subject, ())
-        part = [
-            (loud, client)
-            for loud, client in here
-            if client.since >= began - JOINED_WITH
-            or verdicts.verdict(client.row) is not Verdict.CALM
-        ]
-        part.sort(key=lambda entry: -entry[0])
-        whole = sum(loud for loud, _ in here)
-        sole = part[0][0] / whole if part and whole > 0.0 else 0.0
-        return [client for _, client in part], sole
-
-
-def _by_host(clients: Batch[ClientSubject] | None) -> dict[HostSubject, list[_Loud]]:
-    """The clients that are judged at each host, and how loud they are."""
-    at_host: dict[HostSubject, list[_Loud]] = {}
-    if clients is not None:
-        loud = clients.state.counts[:, C.PUBLISHES, 0].tolist()
-        for publishes, client in zip(loud, clients.subjects, strict=True):
-            at_host.setdefault(client.host, []).append((publishes, client))
-    return at_host
+        return party(
+            at_host.get(subject, ()),
+            lambda row: verdicts.verdict(row) is Verdict.CALM,
+            since,
+            usual=float(rates[H.NEW_IDS]) * (now - since),
+        )
 
 
 def _address(subject: ClientSubject | HostSubject) -> str:

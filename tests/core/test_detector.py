@@ -1,5 +1,6 @@
 """From events to alerts, with the shipped model: who is found, who is left in peace."""
 
+import itertools
 import json
 import random
 import tracemalloc
@@ -9,7 +10,7 @@ from importlib import resources
 import msgspec
 import numpy as np
 import pytest
-from core_tools import Pen, anything, calm_home, chaos
+from core_tools import ROUTER, Pen, anything, calm_home, chaos
 from detector_tools import detector, watched
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
@@ -161,7 +162,7 @@ def test_a_known_client_that_turns_is_found_and_its_normal_is_kept_clean(model: 
     for second in range(2400):
         pen.wait(1.0)
         events.append(pen.published(number, "home/camera", 100))
-        if second % 60 == 0:
+        if second % 60 == 30:
             events.append(pen.pinged(number))
     assert alarms(watched(watcher, events)) == []
     (view,) = watcher.clients()
@@ -239,6 +240,34 @@ def test_neighbours_are_the_calm_clients_nearby_and_not_who_came_with_the_attack
     assert near.username == ()
     assert near.connected == 4 + 3
     assert watcher.neighbours("nonsense").address == ()
+
+
+def test_a_script_with_ever_new_ids_is_not_accused_of_what_its_neighbour_does(model: Model) -> None:
+    """Both are behind one address. Held connections that never spoke bear no id at all."""
+    pen, watcher = Pen(), detector(model)
+    number, joined = pen.joined("lamp", ROUTER)
+    calls = itertools.count()
+
+    def evening(seconds: int) -> Iterator[ev.Event]:
+        for second in range(seconds):
+            pen.wait(1.0)
+            if second % 5 == 0:
+                yield pen.published(number, "home/lamp/state")
+            if second % 60 == 30:
+                run, events = pen.joined(f"run-{next(calls)}", ROUTER)
+                yield from events
+                yield pen.published(run, "cron/done", 2)
+                yield pen.disconnected(run)
+                yield pen.closed(run)
+
+    watched(watcher, [*joined, *evening(5400)])
+    start = pen.now
+    held = [pen.opened(ROUTER) for _ in range(100)]
+    alerts = watched(watcher, [*held, *evening(180)], start=start)
+    loud = [alert for alert in alerts if alert.severity != "info"]
+    assert {alert.attack for alert in loud} == {"slowite"}
+    assert {alert.address for alert in loud} == {ROUTER}
+    assert not any(alert.clients for alert in loud)
 
 
 def test_who_takes_back_its_own_id_is_spared_at_home(model: Model) -> None:
