@@ -1,9 +1,10 @@
 """Throws broken input at whatever reads an attacker's bytes: `make fuzz`.
 
-Four targets: the MQTT decoder, the readers of capture files, the capture sensor behind them, and
-the sidecar's sources with the reader of Mosquitto's log. Input is real traffic of the lab, or lines
-of such a log, with damage done to it. Nothing may raise, hang, hold more than
-its bound, or depend on where the bytes were cut. Each input follows from the seed and its number:
+Five targets: the MQTT decoder, the readers of capture files, the capture sensor behind them, the
+sidecar's sources with the reader of Mosquitto's log, and the parts of the inline proxy. Input is
+real traffic of the lab, or lines of such a log, with damage done to it. Nothing may raise, hang,
+hold more than its bound, or depend on where the bytes were cut. Each input follows from the seed
+and its number:
 
     python scripts/fuzz.py --count 1000000 --seed 7
     python scripts/fuzz.py --seed 7 --only 123456
@@ -23,6 +24,7 @@ from typing import Final, NoReturn
 
 from fuzz_input import MOSTLY, RARELY, SOMETIMES, Corpus, damaged, frame, shaken
 from fuzz_log import LEVELS, log_lines
+from fuzz_proxy import try_proxy
 
 from mqtt_ids.decoder import MAX_HEADER, Decoder
 from mqtt_ids.errors import CaptureError
@@ -180,6 +182,7 @@ TARGETS: Final[tuple[Callable[[random.Random, Corpus], None], ...]] = (
     *(try_decoder,) * 16,
     *(try_files,) * 2,
     *(try_sensor,) * 2,
+    *(try_proxy,) * 4,
     try_log,
 )
 

@@ -22,10 +22,17 @@ settings.load_profile("patient")
 STRICT = os.environ.get("MQTT_IDS_STRICT") == "1"
 MUST_RUN = ("broker", "runtime", "data")
 MARKED_BY_FIXTURE = {"runtime": "runtime", "mqttset": "data"}
-# Tests against a Mosquitto wait more than they work, and mind no others beside them; but these hold
-# an agent to seconds or megabytes.
-MOSQUITTO = Path(__file__).parent / "mosquitto"
-MEASURES = {"test_sidecar_attacks.py", "test_sidecar_memory.py", "test_sidecar_protect.py"}
+# Tests of these folders that need a broker wait more than they work, and mind no others beside them;
+# but some of their files hold an agent to seconds or megabytes.
+WAITING = {Path(__file__).parent / name for name in ("bridge", "mosquitto", "plugin", "proxy")}
+MEASURES = {
+    "test_bridge_attacks.py",
+    "test_bridge_held.py",
+    "test_bridge_protect.py",
+    "test_sidecar_attacks.py",
+    "test_sidecar_memory.py",
+    "test_sidecar_protect.py",
+}
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 
 
@@ -35,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, mark in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
-        waits = item.path.parent == MOSQUITTO and item.path.name not in MEASURES
+        waits = item.path.parent in WAITING and item.path.name not in MEASURES
         if waits and item.get_closest_marker("broker") is not None:
             item.add_marker("patient")
 

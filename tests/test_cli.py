@@ -421,6 +421,8 @@ sys.exit(run(broken, "broken", []))
 
 # The agent.
 
+BEHIND = "broker: mqtt://127.0.0.1:2"
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -434,7 +436,10 @@ def config(tmp_path: Path) -> Path:
         ("mode: stop", "mode: 'stop' is not usable; expected observe or protect"),
         ("log: mosquitto.log", "log: is Mosquitto's; name the broker too, with --broker"),
         ("broker: localhost", "broker: expected a URL such as mqtt://localhost:1883"),
-        ("listen: 127.0.0.1:1", "listen: this version"),
+        ("listen: 127.0.0.1:1", "listen: name the broker behind it too, with --broker"),
+        (f"listen: 127.0.0.1:1\n{BEHIND}\nlog: x", "log: is not read in front of the broker"),
+        ("inline: {fail: closed}", "inline: nobody listens in front of the broker; give listen"),
+        ("inline: {tls_listen: 127.0.0.1:1}", "inline.tls_listen: needs a certificate"),
         ("[", "not valid YAML"),
     ],
 )
@@ -443,6 +448,39 @@ def test_a_wrong_configuration_is_refused(config: Path, content: str, told: str)
     line = complaint(run_agent("--config", str(config)))
     assert line.startswith(f"mqtt-ids-agent: {config}: ")
     assert told in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--listen", "0.0.0.0:1883", "--broker", "mqtt://localhost"),
+            "listen: 0.0.0.0:1883 is where the broker is called itself; give it another port",
+        ),
+        (
+            ("--listen", "192.0.2.1:1883", "--broker", "mqtt://127.0.0.1:2"),
+            "cannot listen on 192.0.2.1:1883: Cannot assign requested address",
+        ),
+        (
+            ("--listen", "127.0.0.1:1", "--broker", "mqtt://127.0.0.1:2", "--bind", "127.0.0.1:3"),
+            "--bind: is for a broker of our own; leave out --broker, or --bind",
+        ),
+    ],
+)
+def test_nobody_is_served_where_that_cannot_be(arguments: tuple[str, ...], told: str) -> None:
+    assert complaint(run_agent(*arguments)) == f"mqtt-ids-agent: {told}"
+
+
+def test_a_port_in_use_in_front_of_a_broker_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        state = ("--state", str(tmp_path / "state"))
+        front = ("--listen", f"127.0.0.1:{port}", "--broker", "mqtt://127.0.0.1:1")
+        line = complaint(run_agent(*front, *state))
+    assert line == (
+        f"mqtt-ids-agent: cannot listen on 127.0.0.1:{port}: the port is in use by another"
+        " program; stop that one, or choose another with --listen"
+    )
 
 
 def free_port() -> int:

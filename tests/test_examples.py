@@ -5,23 +5,31 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from mqtt_ids.bridge.inherited import Kind
 from mqtt_ids.doctor import recipes
 from mqtt_ids.doctor.findings import Findings
-from mqtt_ids.settings import Settings, from_yaml, read_yaml
+from mqtt_ids.settings import Settings, from_yaml
 from mqtt_ids.uplink.access import Access
+from mqtt_ids.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 UNIT = EXAMPLES / "mqtt-ids-agent.service"
+INLINE_UNIT = EXAMPLES / "mqtt-ids-inline.service"
+SOCKET = EXAMPLES / "mqtt-ids-inline.socket"
 ROTATION = EXAMPLES / "logrotate-mosquitto"
 APP = EXAMPLES / "home-assistant-app" / "mqtt_ids"
 GUIDE = ROOT / "docs" / "raspberry-pi.md"
+INLINE_GUIDE = ROOT / "docs" / "inline.md"
+GUIDES = {UNIT: GUIDE, INLINE_UNIT: INLINE_GUIDE}
 EXPOSURE = 1.5  # of 10; below 2 systemd calls it OK
 
 
@@ -40,7 +48,7 @@ def run(*command: str | Path, **environ: str) -> subprocess.CompletedProcess[str
     )
 
 
-# The unit
+# The units
 
 
 def directives(unit: Path) -> dict[str, list[str]]:
@@ -53,32 +61,41 @@ def directives(unit: Path) -> dict[str, list[str]]:
     return found
 
 
+def configurations(guide: Path) -> list[Settings]:
+    """What each block of YAML in a guide configures."""
+    text = guide.read_text(encoding="utf-8")
+    blocks = re.findall(r"(?ms)^ *```yaml\n(.*?)^ *```", text)
+    return [Settings.from_mapping(yaml.safe_load(textwrap.dedent(block))) for block in blocks]
+
+
 @needs("systemd-analyze")
-def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / UNIT.name
-    text = UNIT.read_text(encoding="utf-8")
-    unit.write_text(re.sub(r"(?m)^ExecStart=.*", "ExecStart=/bin/true", text), encoding="utf-8")
-    checked = run("systemd-analyze", "verify", unit)
-    assert str(unit) not in checked.stderr
-    assert UNIT.name not in checked.stderr
+@pytest.mark.parametrize("unit", [UNIT, INLINE_UNIT, SOCKET], ids=lambda unit: unit.name)
+def test_systemd_understands_every_line_of_the_units(tmp_path: Path, unit: Path) -> None:
+    for each in (UNIT, INLINE_UNIT, SOCKET):
+        text = re.sub(r"(?m)^ExecStart=.*", "ExecStart=/bin/true", each.read_text(encoding="utf-8"))
+        (tmp_path / each.name).write_text(text, encoding="utf-8")
+    checked = run("systemd-analyze", "verify", tmp_path / unit.name)
+    assert unit.name not in checked.stderr
     assert checked.returncode == 0
 
 
 @needs("systemd-analyze")
-def test_the_sandbox_stays_tight() -> None:
-    checked = run("systemd-analyze", "security", "--offline=yes", "--no-pager", UNIT)
+@pytest.mark.parametrize("unit", [UNIT, INLINE_UNIT], ids=lambda unit: unit.name)
+def test_the_sandboxes_stay_tight(unit: Path) -> None:
+    checked = run("systemd-analyze", "security", "--offline=yes", "--no-pager", unit)
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", checked.stdout)
     assert level is not None, checked.stderr
     assert float(level[1]) <= EXPOSURE
 
 
-def test_the_unit_s_command_is_one_that_the_package_has() -> None:
+@pytest.mark.parametrize("unit", [UNIT, INLINE_UNIT], ids=lambda unit: unit.name)
+def test_the_units_command_is_one_that_the_package_has(unit: Path) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    (command,) = directives(UNIT)["ExecStart"]
+    (command,) = directives(unit)["ExecStart"]
     program, *arguments = command.split()
     assert Path(program).name in scripts
     assert arguments[arguments.index("--state") + 1] == "/var/lib/mqtt-ids"
-    assert directives(UNIT)["StateDirectory"] == ["mqtt-ids"]
+    assert directives(unit)["StateDirectory"] == ["mqtt-ids"]
 
 
 def test_the_reader_s_group_is_the_one_that_rotation_gives_the_log_to() -> None:
@@ -87,15 +104,24 @@ def test_the_reader_s_group_is_the_one_that_rotation_gives_the_log_to() -> None:
     assert f"groupadd --force --system {group}" in GUIDE.read_text(encoding="utf-8")
 
 
-def test_the_guide_s_configuration_reads_the_unit_s_password() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    (settings,) = [Settings.from_mapping(yaml.safe_load(block)) for block in blocks]
+@pytest.mark.parametrize("unit", [UNIT, INLINE_UNIT], ids=lambda unit: unit.name)
+def test_the_guides_configuration_reads_the_unit_s_password(unit: Path) -> None:
+    (settings,) = [one for one in configurations(GUIDES[unit]) if one.password_file is not None]
     assert settings.broker is not None
     access = Access.of(settings.broker, password_file=settings.password_file)
-    assert (access.username, str(access)) == ("ids", "mqtt://ids@localhost:1883")
-    (given,) = directives(UNIT)["LoadCredential"]
+    assert access.username == "ids"
+    (given,) = directives(unit)["LoadCredential"]
     name = given.partition(":")[0]
-    assert str(settings.password_file) == f"/run/credentials/{UNIT.name}/{name}"
+    assert str(settings.password_file) == f"/run/credentials/{unit.name}/{name}"
+
+
+def test_the_socket_bears_a_name_that_the_agent_reads_and_the_port_of_the_guide() -> None:
+    socket = directives(SOCKET)
+    assert socket["FileDescriptorName"] == ["mqtt"]
+    assert "mqtt" in get_args(Kind)
+    assert directives(INLINE_UNIT)["Requires"] == [SOCKET.name]
+    ports = {str(one.listen.port) for one in configurations(INLINE_GUIDE) if one.listen is not None}
+    assert socket["ListenStream"] == [*ports]
 
 
 # The log's rotation

@@ -10,7 +10,8 @@ import yaml
 
 from mqtt_ids.errors import SettingsError
 from mqtt_ids.readers import HostPort, seconds, spell
-from mqtt_ids.settings import FILE_LIMIT, Settings
+from mqtt_ids.settings import Settings
+from mqtt_ids.yaml_files import FILE_LIMIT
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -60,6 +61,18 @@ def test_every_key_is_read() -> None:
             "tls": {"ca": "/etc/ca.pem"},
             "log": "/var/log/mosquitto/mosquitto.log",
             "listen": "0.0.0.0:1883",
+            "inline": {
+                "tls_listen": "0.0.0.0:8883",
+                "websocket_listen": "[::]:9001",
+                "websocket_tls_listen": "[::]:9002",
+                "websocket_origins": ["https://home.example"],
+                "cert": "/etc/cert.pem",
+                "key": "/etc/key.pem",
+                "client_ca": "/etc/ca.pem",
+                "proxy_protocol": "v2",
+                "fail": "closed",
+                "connect_within": "5s",
+            },
             "state_dir": "state",
             "topics": {"alerts": "ids/alerts"},
             "home_assistant": {"discovery": False, "prefix": "ha"},
@@ -80,6 +93,13 @@ def test_every_key_is_read() -> None:
     assert settings.protect == type(settings.protect)(ban=86_400.0, max_share=1.0, dry_run=True)
     assert settings.password_file == Path("~/secret").expanduser()
     assert settings.listen == HostPort("0.0.0.0", 1883)
+    assert dict(settings.places()) == {
+        "listen": HostPort("0.0.0.0", 1883),
+        "inline.tls_listen": HostPort("0.0.0.0", 8883),
+        "inline.websocket_listen": HostPort("::", 9001),
+        "inline.websocket_tls_listen": HostPort("::", 9002),
+    }
+    assert (settings.inline.fail, settings.inline.connect_within) == ("closed", 5.0)
     assert settings.metrics == HostPort("::1", 9108)
     assert str(settings.metrics) == "[::1]:9108"
     assert settings.allow.addresses == (ip_network("10.0.0.0/8"), ip_network("::1"))
@@ -109,6 +129,20 @@ def test_every_key_is_read() -> None:
         ({"broker": "mqtt://host:99999"}, "broker:", "mqtt://localhost:1883"),
         ({"listen": "1883"}, "listen:", "HOST:PORT"),
         ({"listen": "::1:1883"}, "listen:", "[::1]:1883"),
+        ({"inline": {"tls_listen": "0.0.0.0:1"}}, "inline.tls_listen:", "expected inline.cert"),
+        ({"inline": {"websocket_tls_listen": "0.0.0.0:1"}}, "inline.websocket_tls", "inline.cert"),
+        ({"inline": {"key": "k.pem"}}, "inline.key:", "stands without inline.cert"),
+        ({"inline": {"client_ca": "c.pem"}}, "inline.client_ca:", "stands without inline.cert"),
+        ({"inline": {"proxy_protocol": "v3"}}, "inline.proxy_protocol:", "none or v1 or v2"),
+        ({"inline": {"websocket_origins": "a"}}, "inline.websocket_origins:", "a list"),
+        ({"inline": {"websocket_origins": ["a.b"]}}, "inline.websocket_origins:", "https://home"),
+        ({"inline": {"fail": True}}, "inline.fail:", "open or closed"),
+        ({"inline": {"connect_within": "0s"}}, "inline.connect_within:", "from 1s"),
+        (
+            {"listen": "0.0.0.0:1", "inline": {"websocket_listen": "0.0.0.0:1"}},
+            "inline.websocket_listen:",
+            "is that of listen",
+        ),
         ({"metrics": "127.0.0.1:0"}, "metrics:", "port from 1"),
         ({"topics": {"alerts": "ids/#"}}, "topics.alerts:", "wildcards"),
         ({"topics": {"alerts": "x", "status": "x"}}, "topics:", "three different"),

@@ -1,14 +1,16 @@
 """The command `mqtt-ids-agent`: options to settings, then the broker until a signal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from mqtt_ids import readers as read
+from mqtt_ids.bridge.inherited import Inherited, inherited
 from mqtt_ids.errors import SettingsError
 from mqtt_ids.logs import log_to_stderr
-from mqtt_ids.settings import Settings, from_yaml, read_yaml
+from mqtt_ids.settings import Inline, Settings, from_yaml
+from mqtt_ids.yaml_files import read_yaml
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 BIND = read.HostPort("127.0.0.1", 1883)
@@ -41,12 +43,19 @@ config_option = click.option(
     "--broker",
     callback=reading(read.broker_url),
     metavar="URL",
-    help="The Mosquitto to watch: mqtt[s]|ws[s]://USER@HOST:PORT. Without it, a broker of our own.",
+    help="The broker to watch, a Mosquitto unless --listen: mqtt[s]|ws[s]://USER@HOST:PORT. Without"
+    " it, a broker of our own.",
 )
 @click.option(
     "--log",
     type=click.Path(path_type=Path, readable=False),
     help="Mosquitto's log file; with `log_type all` it tells everything.",
+)
+@click.option(
+    "--listen",
+    callback=reading(read.host_port),
+    metavar="HOST:PORT",
+    help="Stand in front of --broker, be it which it may: clients come here, and are forwarded.",
 )
 @config_option
 @click.option(
@@ -72,9 +81,10 @@ config_option = click.option(
     " users, USER:HASH (Argon2) a line, needed to listen beyond this machine.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log a broker of our own in full as well.")
-def agent(
+def agent(  # noqa: PLR0913 - one for each option
     broker: str | None,
     log: Path | None,
+    listen: read.HostPort | None,
     config: Path | None,
     mode: str | None,
     state: Path | None,
@@ -91,6 +101,8 @@ def agent(
     Beside a Mosquitto:
       mqtt-ids-agent --broker mqtt://localhost:1883 --log /var/log/mosquitto/mosquitto.log
       mqtt-ids doctor --broker mqtt://localhost:1883      (what it can see and do there)
+    In front of any broker, on its port; the broker moves to another one:
+      mqtt-ids-agent --listen 0.0.0.0:1883 --broker mqtt://127.0.0.1:1884
     With a broker of its own:
       mqtt-ids-agent
       mqtt-ids-agent --mode protect --state /var/lib/mqtt-ids
@@ -101,20 +113,39 @@ def agent(
     """  # noqa: D301 - as above
     file = Path("mqtt-ids.yaml") if config is None else config
     mapping: dict[str, object] = {} if config is None else read_yaml(config)
-    given = {"broker": broker, "log": log, "mode": mode, "state_dir": state}
+    given = {"broker": broker, "log": log, "listen": listen, "mode": mode, "state_dir": state}
     mapping |= {key: str(value) for key, value in given.items() if value is not None}
     if mapping.get("broker") is not None and password_file is not None:
         mapping["password_file"] = str(password_file)
     settings = from_yaml(mapping, file)
     log_to_stderr(verbose=verbose)
-    if settings.listen is not None:
-        raise SettingsError(f"{file}: listen: this version cannot stand in front of a broker yet")
-    if settings.broker is None:
-        _embed(settings, mapping, file, bind or BIND, password_file)
-    elif bind is not None:
+    passed = inherited()
+    if bind is not None and (settings.broker or settings.listen):
         raise SettingsError("--bind: is for a broker of our own; leave out --broker, or --bind")
+    if any(settings.places()) or passed:
+        _front(settings, file, passed)
+    elif settings.inline != Inline():
+        raise SettingsError(f"{file}: inline: nobody listens in front of the broker; give listen")
+    elif settings.broker is None:
+        _embed(settings, mapping, file, bind or BIND, password_file)
     else:
         _watch(settings)
+
+
+def _front(settings: Settings, file: Path, passed: Sequence[Inherited]) -> None:
+    """In front of a broker that is there."""
+    if settings.broker is None:
+        raise SettingsError(f"{file}: listen: name the broker behind it too, with --broker")
+    if settings.log is not None:
+        raise SettingsError(
+            f"{file}: log: is not read in front of the broker, where everything is seen; leave out"
+            " log, or listen"
+        )
+    from mqtt_ids.bridge import run  # noqa: PLC0415 - loads the client library
+    from mqtt_ids.uplink.access import Access  # noqa: PLC0415
+
+    access = Access.of(settings.broker, password_file=settings.password_file, tls=settings.tls)
+    run.run(settings, access, passed)
 
 
 def _watch(settings: Settings) -> None:

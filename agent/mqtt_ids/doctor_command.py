@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from mqtt_ids.agent_command import CONTEXT, config_option
-from mqtt_ids.settings import Settings, from_yaml, read_yaml
+from mqtt_ids.settings import Settings, from_yaml
+from mqtt_ids.yaml_files import read_yaml
 
 BROKER = "mqtt://localhost:1883"
 

@@ -17,6 +17,7 @@ Network = IPv4Network | IPv6Network
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhdw])")
+_ORIGIN = re.compile(r"https?://[^/?#@\sA-Z]{1,255}")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel = 2  # an alias within aliases in YAML can stand for gigabytes of text
 _LIST_LIMIT = 1000  # entries
@@ -200,6 +201,17 @@ def topic_patterns(value: object) -> tuple[str, ...]:
         if "#" in pattern or "+" in pattern:
             raise _wrong(pattern, "a shell pattern such as garden/* (not MQTT's # and +)")
     return found
+
+
+def origins(value: object) -> tuple[str, ...]:
+    """A list of origins, as browsers spell them: the beginning of a page's address."""
+    right = "a list of origins such as ['https://home.example', 'http://192.168.1.10:8123']"
+    found = []
+    for item in _list(value, right):
+        if not isinstance(item, str) or not _ORIGIN.fullmatch(item):
+            raise _wrong(item, right)
+        found.append(item)
+    return tuple(found)
 
 
 def networks(value: object) -> tuple[Network, ...]:

@@ -8,23 +8,23 @@ where a file says nothing.
 """
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import msgspec
-import yaml
 
 from mqtt_ids import readers as read
 from mqtt_ids.errors import SettingsError
+from mqtt_ids.yaml_files import read_yaml
 
 Mode = Literal["observe", "protect"]
 Threshold = Literal["budget", "mean-std"] | float
 Form = Literal["entities", "device"]
+ProxyProtocol = Literal["none", "v1", "v2"]
+Fail = Literal["open", "closed"]
 
 _T = TypeVar("_T")
-
-FILE_LIMIT = 262_144  # bytes; the fully commented example has 4 kB
 
 
 def _state_dir() -> Path:
@@ -41,6 +41,26 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+
+
+class Inline(msgspec.Struct, frozen=True, kw_only=True):
+    """In front of the broker, beside `listen`: where else clients come, and how they are met.
+
+    `websocket_origins` are pages that may speak for their visitors; any may where there are none.
+    `cert`, `key` and `client_ca` are PEM files, for the clients that come with TLS.
+    `connect_within` is in seconds.
+    """
+
+    tls_listen: read.HostPort | None = None
+    websocket_listen: read.HostPort | None = None
+    websocket_tls_listen: read.HostPort | None = None
+    websocket_origins: tuple[str, ...] = ()
+    cert: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    proxy_protocol: ProxyProtocol = "none"
+    fail: Fail = "open"
+    connect_within: float = 30.0
 
 
 class Topics(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls: Tls = msgspec.field(default_factory=Tls)
     log: Path | None = None
     listen: read.HostPort | None = None
+    inline: Inline = msgspec.field(default_factory=Inline)
     state_dir: Path = msgspec.field(default_factory=_state_dir)
     topics: Topics = msgspec.field(default_factory=Topics)
     home_assistant: HomeAssistant = msgspec.field(default_factory=HomeAssistant)
@@ -109,6 +130,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     learning: Learning = msgspec.field(default_factory=Learning)
     limits: Limits = msgspec.field(default_factory=Limits)
     metrics: read.HostPort | None = None
+
+    def places(self) -> Iterator[tuple[str, read.HostPort]]:
+        """The keys that say where clients come, in front of the broker, and what they say."""
+        keys = {
+            "listen": self.listen,
+            "inline.tls_listen": self.inline.tls_listen,
+            "inline.websocket_listen": self.inline.websocket_listen,
+            "inline.websocket_tls_listen": self.inline.websocket_tls_listen,
+        }
+        return ((key, place) for key, place in keys.items() if place is not None)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object]) -> "Settings":
@@ -141,52 +172,6 @@ def from_yaml(mapping: Mapping[str, object], file: Path) -> Settings:
         raise SettingsError(f"{file}: {error}") from None
 
 
-def read_yaml(file: Path) -> dict[str, object]:
-    """What a YAML file holds, unchecked, as a mapping. Raises SettingsError."""
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(FILE_LIMIT + 1)
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
-    if len(data) > FILE_LIMIT:
-        raise SettingsError(f"{file}: larger than {FILE_LIMIT} bytes: this is no configuration")
-    try:
-        # A subclass of SafeLoader that only adds the check for repeated keys.
-        content = yaml.load(data, Loader=_Loader)  # noqa: S506
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{file}: not valid YAML: {_one_line(error)}") from None
-    except (RecursionError, ValueError):
-        raise SettingsError(f"{file}: not valid YAML: nested too deep, or no text") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(f"{file}: expected keys such as `mode: observe`")
-    return cast("dict[str, object]", content)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses a key that is given twice instead of taking the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the signature is yaml's
-        seen: set[str] = set()
-        names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in names:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    """What is wrong and where. The offending line is left out: it may hold a secret."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it holds characters that YAML does not allow"
-    mark = error.problem_mark
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-
-
 # Every key with the function that reads its value; a dict is a section. Same names as the structs.
 _KEYS: dict[str, read.Reader | dict[str, read.Reader]] = {
     "mode": read.one_of("observe", "protect"),
@@ -195,6 +180,17 @@ _KEYS: dict[str, read.Reader | dict[str, read.Reader]] = {
     "tls": {key: read.optional(read.path) for key in ("ca", "cert", "key")},
     "log": read.optional(read.path),
     "listen": read.optional(read.host_port),
+    "inline": {
+        **{
+            f"{kind}listen": read.optional(read.host_port)
+            for kind in ("tls_", "websocket_", "websocket_tls_")
+        },
+        "websocket_origins": read.origins,
+        **{key: read.optional(read.path) for key in ("cert", "key", "client_ca")},
+        "proxy_protocol": read.one_of("none", "v1", "v2"),
+        "fail": read.one_of("open", "closed"),
+        "connect_within": read.duration(1, 3600),
+    },
     "state_dir": read.path,
     "topics": dict.fromkeys(("alerts", "status", "summary"), read.topic),
     "home_assistant": {
@@ -222,6 +218,7 @@ _KEYS: dict[str, read.Reader | dict[str, read.Reader]] = {
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "tls": Tls,
+    "inline": Inline,
     "topics": Topics,
     "home_assistant": HomeAssistant,
     "allow": Allow,
@@ -243,7 +240,22 @@ def _settings(mapping: Mapping[str, object]) -> Settings:
     topics = msgspec.structs.astuple(settings.topics)
     if len(set(topics)) < len(topics):
         raise SettingsError("topics: alerts, status and summary must be three different topics")
+    _check_inline(settings)
     return settings
+
+
+def _check_inline(settings: Settings) -> None:
+    """What each key cannot know of the others."""
+    inline = settings.inline
+    used: dict[read.HostPort, str] = {}
+    for name, place in settings.places():
+        if used.setdefault(place, name) != name:
+            raise SettingsError(f"{name}: {place} is that of {used[place]}; expected another port")
+        if "tls" in name and inline.cert is None:
+            raise SettingsError(f"{name}: needs a certificate; expected inline.cert, a PEM file")
+    for name, file in (("key", inline.key), ("client_ca", inline.client_ca)):
+        if file is not None and inline.cert is None:
+            raise SettingsError(f"inline.{name}: stands without inline.cert; expected both")
 
 
 def _section(name: str, value: object, readers: dict[str, read.Reader]) -> dict[str, object]:

@@ -131,8 +131,12 @@ class Broker:
         return int(found[1]) / 1024
 
     def forget_peak(self) -> None:
-        """Begin to measure `VmHWM` anew: proc(5), clear_refs."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+        forget_peak(self.pid)
+
+
+def forget_peak(pid: int) -> None:
+    """Begin to measure the `VmHWM` of this process anew: proc(5), clear_refs."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
 
 # What the kernel knows of connections.
@@ -205,4 +209,6 @@ class Sockets:
 
     def fewest_since(self, address: str, moment: float) -> int:
         """Its connections since then, but for those that came and went."""
-        return min(len(s.ports(address)) for s in list(self.samples) if s.at >= moment)
+        samples = list(self.samples)
+        since = [sample for sample in samples if sample.at >= moment] or samples[-1:]
+        return min(len(sample.ports(address)) for sample in since)

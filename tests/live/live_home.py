@@ -252,20 +252,20 @@ def dos(address: str, *, connections: int = 100, rate: float = 10.0) -> list[Act
     return [one(number) for number in range(connections)]
 
 
-def slowite(address: str, *, connections: int = 100) -> list[Actor]:
+def slowite(address: str, *, connections: int = 100, keep_alive: int = 65_535) -> list[Actor]:
     """Whole CONNECTs with the longest keep-alive, within a second, then silence."""
 
     def one(number: int) -> Actor:
-        hello = msgspec.structs.replace(_newcomer(f"{address}/{number}"), keep_alive=65_535)
+        hello = msgspec.structs.replace(_newcomer(f"{address}/{number}"), keep_alive=keep_alive)
         script = scripts.hold(hello, _FOREVER)
         return _actor(address, script, number, number / connections)
 
     return [one(number) for number in range(connections)]
 
 
-def half_open(address: str, *, connections: int = 100) -> list[Actor]:
+def half_open(address: str, *, connections: int = 100, mode: str = "half-open") -> list[Actor]:
     """The first five bytes of a CONNECT, within a second, then silence."""
-    script = scripts.half_open("half-open", _newcomer(address), _FOREVER)
+    script = scripts.half_open(mode, _newcomer(address), _FOREVER)
     return [_actor(address, script, number, number / connections) for number in range(connections)]
 
 

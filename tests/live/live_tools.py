@@ -182,6 +182,9 @@ class Raw:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         with contextlib.suppress(OSError):  # gone already
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that receives
         self._socket.close()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from live_attacks import play_until_told
 from live_broker import HOST, Broker, until
 from live_home import (
     ATTACKS,
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 WARM_UP = 12.0  # seconds of calm before the first attack
 GOES_ON = 3.3  # seconds that an attack goes on after it was rightly named; not in step with us
 SETTLES = 6.0  # seconds after which a change of an incident has been told
-LATE = 2.0  # seconds that we wait longer than is allowed, to tell late from never
 WILL_AT, PUBLISHER_AT = "127.0.2.1", "127.0.2.2"
 SPOOFED = marked(40)
 
@@ -104,18 +104,14 @@ def files(broker: Broker) -> list[tuple[str, bytes]]:
 
 def attack(stage: Stage, ear: Listener, together: tuple[str, ...]) -> dict[str, float]:
     """Play these at once until each is rightly named, and a little longer; when they began."""
-    playing = {kind: stage.play(ATTACKS[kind].actors(ATTACKS[kind].address)) for kind in together}
+    attacks = {kind: ATTACKS[kind] for kind in together}
 
-    def named(kind: str) -> bool:
+    def named(kind: str, _: float) -> bool:
         alarms = ear.alarms(ATTACKS[kind].address)
         return bool(alarms) and alarms[-1].alert["attack"] == ATTACKS[kind].name
 
-    longest = max(ATTACKS[kind].limit for kind in together) + LATE
-    until(lambda: all(named(kind) for kind in together), longest)
-    time.sleep(GOES_ON)
-    for one in playing.values():
-        one.stop()
-    return {kind: one.began for kind, one in playing.items() if one.began is not None}
+    seen = play_until_told(stage, attacks, named, GOES_ON)
+    return {kind: one.began for kind, one in seen.items()}
 
 
 def spoof(port: int) -> tuple[bytes, bool]:

@@ -3,18 +3,30 @@
 import contextlib
 import socket
 import threading
-from typing import Self
+import time
+from typing import NamedTuple, Self
 
 from live_broker import HOST
 
 REFUSED = bytes.fromhex("20020001")  # CONNACK: unacceptable protocol version
 
 
+class Caller(NamedTuple):
+    """On whose behalf a connection was opened, and when."""
+
+    at: float
+    address: str
+
+
 class Relay:
-    """Passes on to `target` what comes in at `port`; `old`: as a broker that knows no MQTT 5."""
+    """Passes on to `target` what comes in at `port`; `old`: as a broker that knows no MQTT 5.
+
+    The line of the PROXY protocol, where a connection begins with one, is noted in `callers`.
+    """
 
     def __init__(self, target: int, *, old: bool = False) -> None:
         self.connections = 0
+        self.callers: list[Caller] = []
         self._target = target
         self._old = old
         self._open = threading.Event()  # what comes is passed on
@@ -68,7 +80,7 @@ class Relay:
     def _begin(self, client: socket.socket) -> None:
         first = b""
         with contextlib.suppress(OSError):
-            first = b"" if self._refuses else client.recv(65_536)
+            first = b"" if self._refuses else self._first(client)
         at = first.find(b"MQTT")
         if self._old and at >= 0 and first[at + 4 : at + 5] == b"\5":
             client.sendall(REFUSED)
@@ -86,6 +98,15 @@ class Relay:
         is_open = self._open
         for source, target in ((client, broker), (broker, client)):
             threading.Thread(target=_pump, args=(source, target, is_open), daemon=True).start()
+
+    def _first(self, client: socket.socket) -> bytes:
+        """What is said first, without the line that tells on whose behalf."""
+        first = client.recv(65_536)
+        if not first.startswith(b"PROXY "):
+            return first
+        line, _, first = first.partition(b"\r\n")
+        self.callers.append(Caller(time.monotonic(), line.split()[2].decode()))
+        return first or client.recv(65_536)
 
 
 def _pump(source: socket.socket, target: socket.socket, is_open: threading.Event) -> None:

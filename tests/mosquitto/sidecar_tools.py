@@ -53,6 +53,7 @@ class Agent:
             self._arguments += ["--log", str(log)]
         self._before = before
         self._env = {**os.environ, **(env or {})}
+        self.passed: Sequence[int] = ()  # files of ours that it gets open, with the same numbers
         self._process: subprocess.Popen[bytes] | None = None
         self._began_at = 0  # bytes that earlier starts have said
         self.output.touch()
@@ -97,6 +98,7 @@ class Agent:
                 stdout=out,
                 stderr=out,
                 env=self._env,
+                pass_fds=self.passed,
             )
 
     def stop(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mqtt_ids.sidecar.notices import LONGEST, Notices
+from mqtt_ids.service.notices import LONGEST, Notices
 
 US = str(os.getpid())
 
@@ -78,7 +78,7 @@ def test_the_variables_are_gone_for_children(systemd: Systemd) -> None:
 def test_the_environment_is_the_process_s_own_unless_told(systemd: Systemd) -> None:
     script = (
         "import os\n"
-        "from mqtt_ids.sidecar.notices import Notices\n"
+        "from mqtt_ids.service.notices import Notices\n"
         "Notices.from_environment().ready()\n"
         "assert os.system('test -z \"$NOTIFY_SOCKET\"') == 0"
     )

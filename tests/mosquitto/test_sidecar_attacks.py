@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import pytest
+from live_attacks import alarms, names
 from live_broker import HOST
 from live_home import ATTACKS, addresses
 from live_tools import MARKER, SCHEMA, Told
 from mosquitto_broker import needs_mosquitto
-from sidecar_evening import Evening, alarms, names, play
+from sidecar_evening import Evening, play
 from sidecar_setups import SETUPS
 from sidecar_table import PROMISES, SOURCES, Promise
 

@@ -387,7 +387,7 @@ def test_the_broker_ends_and_comes_again(house: House) -> None:
         wait_for(agent, lambda: not clients(agent)["radio"], "who was there still is")
         phone.wait_for(b"online")
     assert 1 <= len(said(agent, *AWAY)) <= 2  # lost, and then refused
-    assert len({line.split("sidecar", 1)[1] for line in said(agent, *AWAY)}) == len(
+    assert len({line.split("messenger", 1)[1] for line in said(agent, *AWAY)}) == len(
         said(agent, *AWAY)
     )
 

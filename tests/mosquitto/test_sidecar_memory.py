@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from live_attacks import alarms, alerts
 from live_broker import until
 from live_home import dos, flood
 from live_tools import Listener, Stage
 from mosquitto_broker import Mosquitto, needs_mosquitto
-from sidecar_evening import alarms, alerts
 from sidecar_tools import Agent
 
 from mqtt_ids.lab.actions import Actor, Clock, Connect, Lost, Open, Publish, Script

@@ -16,15 +16,15 @@ from mqtt_ids.alerts import Alert
 from mqtt_ids.detecting import ClientView
 from mqtt_ids.events import SENSORS, Sees
 from mqtt_ids.policy import Neighbours
+from mqtt_ids.service.node import node_of
+from mqtt_ids.service.voice import REMEMBERED, Voice
 from mqtt_ids.settings import Settings
 from mqtt_ids.sidecar import tail as tail_module
 from mqtt_ids.sidecar.crowd import CONNECTION, NOBODY, WithCrowd
 from mqtt_ids.sidecar.eyes import STEADY, View, open_eyes
-from mqtt_ids.sidecar.node import node_of
 from mqtt_ids.sidecar.sources import HELD, LOG_TOPICS, SETTLED, UPTIME, Sources
 from mqtt_ids.sidecar.tail import SHARE, Tail
 from mqtt_ids.sidecar.thinning import KEPT, LOUD, Thinning
-from mqtt_ids.sidecar.voice import REMEMBERED, Voice
 from mqtt_ids.uplink.outbox import MOST, MOST_RETAINED
 from mqtt_ids.uplink.session import Received
 from mqtt_ids.uplink.subscriptions import EVERYTHING

@@ -62,7 +62,8 @@ class Fronted:
         *,
         observer: Any = None,  # noqa: ANN401 - a test may bring a broken one
         front_tls: ssl.SSLContext | None = None,
-        web: bool = False,
+        front_web: bool = False,
+        origins: tuple[str, ...] = (),
         bound: socket.socket | None = None,
         **upstream: Any,  # noqa: ANN401 - as Upstream takes
     ) -> None:
@@ -80,7 +81,11 @@ class Fronted:
         )
         self.port = 0
         self._listener = Listener(
-            address=None if bound else HostPort(HOST, 0), bound=bound, tls=front_tls, web=web
+            address=None if bound else HostPort(HOST, 0),
+            bound=bound,
+            tls=front_tls,
+            web=front_web,
+            origins=origins,
         )
 
     def _exception(self, _: object, context: dict[str, Any]) -> None:

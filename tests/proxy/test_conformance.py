@@ -1,6 +1,7 @@
 """The same talks with a Mosquitto, with the proxy between and without: nothing may differ."""
 
 import queue
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,10 +94,10 @@ class Client:
 
     def vanish(self) -> None:
         """Without a DISCONNECT."""
-        self.paho.loop_stop()
         sock = self.paho.socket()
-        assert sock is not None
-        sock.close()
+        assert isinstance(sock, socket.socket)
+        sock.shutdown(socket.SHUT_RDWR)  # which also wakes its thread
+        self.paho.loop_stop()
 
 
 versions = pytest.mark.parametrize("version", [4, 5])
@@ -209,16 +210,22 @@ def test_the_broker_takes_an_id_over(port: int) -> None:
     assert rest(new) == b""
 
 
-def test_the_brokers_keep_alive_holds(port: int) -> None:
-    one = dial(port)
-    one.settimeout(15)
-    one.sendall(connect("dozer", keep_alive=1))
-    assert read(one, 4).hex() == "20020000"
-    start = time.monotonic()
-    one.sendall(b"\xc0\0")
-    assert read(one, 2) == b"\xd0\0"
-    assert rest(one) == b""
-    assert 1.0 <= time.monotonic() - start < 10.0
+def test_the_brokers_keep_alive_holds(broker: Mosquitto) -> None:
+    """All three ways at the same time, for it takes its time."""
+    protect = Options(reserved=(b"$ids/",))
+    with Fronted(broker.port) as one, Fronted(broker.port, protect) as two:
+        talkers = [dial(port) for port in (broker.port, one.port, two.port)]
+        for number, each in enumerate(talkers):
+            each.settimeout(15)
+            each.sendall(connect(f"dozer{number}", keep_alive=1))
+            assert read(each, 4).hex() == "20020000"
+        start = time.monotonic()
+        for each in talkers:
+            each.sendall(b"\xc0\0")
+            assert read(each, 2) == b"\xd0\0"
+        for each in talkers:
+            assert rest(each) == b""
+            assert 1.0 <= time.monotonic() - start < 12.0
 
 
 def test_all_packets_one_byte_at_a_time(port: int) -> None:

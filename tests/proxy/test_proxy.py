@@ -358,7 +358,7 @@ def test_an_answer_waits_for_the_end_of_the_brokers_packet() -> None:
     with Sink() as sink, Fronted(sink.port, PROTECT) as front:
         one = dial(front.port)
         one.sendall(connect("c1", version=5) + publish("$ids/a", qos=1, number=9, version=5))
-        until(lambda: front.proxy.dropped == 1, WITHIN)
+        until(lambda: front.proxy.dropped == 1 and sink.sockets, WITHIN)
         broker = sink.sockets[0]
         down = publish("a", b"p" * 1000, version=5)
         broker.sendall(ACCEPTED_5 + down[:500])

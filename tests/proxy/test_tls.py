@@ -1,8 +1,11 @@
 """TLS in front, behind, and both; who is not trusted, and who never finishes its greeting."""
 
+import hashlib
+import random
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from mqtt_ids.errors import SettingsError
 from mqtt_ids.events import Closed, Published
 from mqtt_ids.sensors.proxy.certificates import server_context
 from mqtt_ids.sensors.proxy.options import Options
+from mqtt_ids.sensors.proxy.tls_layer import HANDSHAKE
 
 ACCEPTED = bytes.fromhex("20020000")
 
@@ -61,21 +65,187 @@ def test_tls_ends_here(certificates: Path, sink: Sink) -> None:
 def test_what_comes_together_with_the_handshakes_end(certificates: Path, sink: Sink) -> None:
     said = connect("c1") + publish("a", b"x" * 200_000)
     with Fronted(sink.port, front_tls=front_tls(certificates)) as front:
-        one = dial(front.port)
-        context = ssl.create_default_context(cafile=certificates / "ca.pem")
-        come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(come, go, server_hostname=HOST)
+        one = Hand(front.port, certificates)
+        one.tls.write(said)
+        one.flush()  # the handshake's last words, and all ours
+        until(lambda: sink.heard and bytes(sink.heard[0]) == said, WITHIN, failing="not all heard")
+        one.socket.close()
+
+
+class Hand:
+    """A client of TLS in memory, so that a test says which bytes go when."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.socket = dial(port)
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        self.come, self.go = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.come, self.go, server_hostname=HOST)
         while True:
             try:
-                tls.do_handshake()
+                self.tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                one.sendall(go.read())
-                come.write(one.recv(65_536))
-        tls.write(said)
-        one.sendall(go.read())  # the handshake's last words, and all ours
+                self.socket.sendall(self.go.read())
+                self.come.write(self.socket.recv(65_536))
+
+    def flush(self) -> None:
+        self.socket.sendall(self.go.read())
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_all_that_was_said_before_the_goodbye_arrives(
+    certificates: Path, sink: Sink, *, closes: bool
+) -> None:
+    said = connect("c1") + publish("a", b"x" * 50_000) + b"\xe0\0"
+    with Fronted(sink.port, front_tls=front_tls(certificates)) as front:
+        one = Hand(front.port, certificates)
+        one.tls.write(said)
+        with pytest.raises(ssl.SSLWantReadError):
+            one.tls.unwrap()  # says close_notify
+        one.flush()
+        if closes:
+            one.socket.shutdown(socket.SHUT_WR)
         until(lambda: sink.heard and bytes(sink.heard[0]) == said, WITHIN, failing="not all heard")
+        rest(one.socket)
+        front.empty()
+        assert front.seen.of(Closed)[0].by == "client"
+        assert front.exceptions == []
+
+
+def test_the_brokers_last_words_reach_who_has_said_goodbye(certificates: Path) -> None:
+    words = ACCEPTED + publish("last", b"words" * 20_000)
+    with (
+        socket.create_server((HOST, 0)) as listener,
+        Fronted(listener.getsockname()[1], front_tls=front_tls(certificates)) as front,
+    ):
+        one = Hand(front.port, certificates)
+        one.tls.write(connect("c1"))
+        one.flush()
+        broker, _ = listener.accept()
+        assert read(broker, len(connect("c1"))) == connect("c1")
+        one.socket.shutdown(socket.SHUT_WR)
+        assert broker.recv(1) == b""
+        broker.sendall(words)
+        broker.close()
+        one.come.write(rest(one.socket))
+        heard = b""
+        while more := one.tls.read(65_536):
+            heard += more
+        assert heard == words
+        front.empty()
+
+
+def test_who_does_not_read_over_tls_is_not_read_for(certificates: Path, sink: Sink) -> None:
+    with Fronted(sink.port, front_tls=front_tls(certificates)) as front:
+        one = dial_tls(front.port, certificates)
+        one.sendall(connect("c1"))
+        assert read(one, 4) == ACCEPTED
+        broker = sink.sockets[0]
+        broker.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            broker.sendall(publish("a", bytes(60_000_000)))
+        (pair,) = front.proxy._pairs.values()
+        assert pair.transport is not None
+        assert pair.transport.get_write_buffer_size() < 400_000
         one.close()
+        front.empty()
+
+
+def test_a_broker_that_does_not_read_holds_back_who_speaks_tls(certificates: Path) -> None:
+    with (
+        socket.create_server((HOST, 0)) as listener,
+        Fronted(listener.getsockname()[1], front_tls=front_tls(certificates)) as front,
+    ):
+        one = dial_tls(front.port, certificates)
+        one.sendall(connect("c1"))
+        broker, _ = listener.accept()
+        large = publish("a", random.Random(1).randbytes(16_000_000))
+        sender = threading.Thread(target=one.sendall, args=(large,))
+        one.settimeout(30)
+        sender.start()
+        time.sleep(0.7)
+        (pair,) = front.proxy._pairs.values()
+        assert pair.far is not None
+        assert pair.far.get_write_buffer_size() < 400_000
+        got = hashlib.sha256()
+        left = len(connect("c1")) + len(large)
+        while left:
+            data = broker.recv(1_000_000)
+            got.update(data)
+            left -= len(data)
+        assert got.digest() == hashlib.sha256(connect("c1") + large).digest()
+        sender.join()
+        one.close()
+        broker.close()
+        front.empty()
+
+
+def test_broken_tls_ends_quietly(certificates: Path, sink: Sink) -> None:
+    rng = random.Random(4)
+    options = Options(connect_within=1.0)
+    with Fronted(sink.port, options, front_tls=front_tls(certificates)) as front:
+        for turn in range(30):
+            one = Hand(front.port, certificates)
+            one.tls.write(connect("c1"))
+            record = bytearray(one.go.read())
+            if turn:
+                record[rng.randrange(len(record))] ^= 1 << rng.randrange(8)
+            one.socket.sendall(record + rng.randbytes(turn))
+            one.socket.shutdown(socket.SHUT_WR)
+            rest(one.socket)
+        hello = ssl.MemoryBIO()
+        context = ssl.create_default_context(cafile=certificates / "ca.pem")
+        with pytest.raises(ssl.SSLWantReadError):
+            context.wrap_bio(ssl.MemoryBIO(), hello, server_hostname=HOST).do_handshake()
+        first = hello.read()
+        for _ in range(60):
+            broken = bytearray(first)
+            for _ in range(rng.randrange(1, 4)):
+                broken[rng.randrange(len(broken))] = rng.randrange(256)
+            two = dial(front.port)
+            two.sendall(broken)
+            two.shutdown(socket.SHUT_WR)
+            rest(two)
+        front.empty()
+        assert front.exceptions == []
+        assert front.proxy._faults.count == 0
+
+
+def test_who_has_not_ended_its_handshake_costs_little(certificates: Path, sink: Sink) -> None:
+    status = Path("/proc/self/statm")
+    with Fronted(sink.port, front_tls=front_tls(certificates)) as front:
+        Hand(front.port, certificates).socket.close()
+        front.empty()
+        before = int(status.read_text().split()[1])
+        held = [dial(front.port) for _ in range(200)]
+        for each in held:
+            each.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        until(lambda: len(front.proxy) == 200, WITHIN)
+        kilobytes = 4 * (int(status.read_text().split()[1]) - before)
+        assert kilobytes / 200 < 120
+        for each in held:
+            each.close()
+        front.empty()
+
+
+def test_unfinished_handshakes_are_bounded_and_the_oldest_has_to_go(
+    certificates: Path, sink: Sink
+) -> None:
+    with Fronted(sink.port, front_tls=front_tls(certificates)) as front:
+        front.proxy.budget._most = 40 * HANDSHAKE
+        good = dial_tls(front.port, certificates)
+        held = []
+        for _ in range(60):
+            held.append(dial(front.port))
+            held[-1].sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        until(lambda: len(front.proxy) == 41, WITHIN, failing="they are not bounded")
+        assert [rest(each) for each in held[:20]] == [b""] * 20
+        good.sendall(connect("c1"))
+        assert read(good, 4) == ACCEPTED
+        for each in [good, *held]:
+            each.close()
+        front.empty()
+        assert front.proxy.budget.total == 0
 
 
 def test_clients_need_a_certificate_where_one_is_asked_for(certificates: Path, sink: Sink) -> None:
@@ -109,9 +279,9 @@ def test_who_never_ends_its_handshake_is_seen_and_cut(
 
 
 def test_a_key_that_is_none_is_told(tmp_path: Path, certificates: Path) -> None:
-    with pytest.raises(SettingsError, match="listen_tls"):
+    with pytest.raises(SettingsError, match="expected PEM"):
         server_context(certificates / "server.pem", tmp_path / "none")
-    with pytest.raises(SettingsError, match="listen_tls"):
+    with pytest.raises(SettingsError, match="expected PEM"):
         server_context(certificates / "server.pem", certificates / "ca.key")
 
 

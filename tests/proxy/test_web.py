@@ -36,7 +36,7 @@ def test_paho_over_websocket(
     if encrypted:
         make_certificates(tmp_path)
         tls = server_context(tmp_path / "server.pem", tmp_path / "server.key")
-    with Fronted(broker.port, web=True, front_tls=tls) as front:
+    with Fronted(broker.port, front_web=True, front_tls=tls) as front:
         got: queue.Queue[bytes | bytearray] = queue.Queue()
         client = paho.Client(
             CallbackAPIVersion.VERSION2, "w", protocol=protocol, transport="websockets"
@@ -61,7 +61,7 @@ def test_paho_over_websocket(
 
 
 def test_packets_cut_across_frames_and_pings(broker: Mosquitto) -> None:
-    with Fronted(broker.port, web=True) as front:
+    with Fronted(broker.port, front_web=True) as front:
         with open_web(f"ws://{HOST}:{front.port}/mqtt", subprotocols=["mqtt"]) as web:  # type: ignore[list-item]
             assert web.subprotocol == "mqtt"
             said = connect("cut") + publish("a", qos=1)
@@ -79,7 +79,7 @@ def test_packets_cut_across_frames_and_pings(broker: Mosquitto) -> None:
 
 
 def test_what_is_no_websocket_or_not_binary_is_sent_away(broker: Mosquitto) -> None:
-    with Fronted(broker.port, Options(connect_within=1.0), web=True) as front:
+    with Fronted(broker.port, Options(connect_within=1.0), front_web=True) as front:
         with open_web(f"ws://{HOST}:{front.port}/") as web:
             web.send("text")
             with pytest.raises(ConnectionClosed):

@@ -3,28 +3,24 @@
 import asyncio
 import functools
 import logging
-import random
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from mqtt_ids.events import AnyEvent
-from mqtt_ids.faults import Faults
 from mqtt_ids.hands.hands import Hands
-from mqtt_ids.responders.home_assistant import HomeAssistant
 from mqtt_ids.run import Engine
+from mqtt_ids.service.messenger import Messenger
+from mqtt_ids.service.notices import Notices
+from mqtt_ids.service.safely import Safely
+from mqtt_ids.service.serving import serve
 from mqtt_ids.settings import Settings
 from mqtt_ids.sidecar.briefing import briefing
 from mqtt_ids.sidecar.eyes import FIRST_GUESS, View, open_eyes
-from mqtt_ids.sidecar.node import node_of
-from mqtt_ids.sidecar.notices import Notices
 from mqtt_ids.sidecar.sources import Sources
 from mqtt_ids.sidecar.tail import Tail
-from mqtt_ids.sidecar.voice import Voice
 from mqtt_ids.uplink.access import Access
-from mqtt_ids.uplink.uplink import Received, State, Uplink
+from mqtt_ids.uplink.uplink import Received, State
 from mqtt_ids_model import ModelError
 
 log = logging.getLogger(__name__)
@@ -32,7 +28,6 @@ log = logging.getLogger(__name__)
 SENSOR: Final = "mosquitto"
 PORTS: Final = (1883, 8883)  # beside the one we go to ourselves
 BEAT: Final = 1.0  # seconds
-CONTRADICT_EVERY: Final = 5.0  # seconds
 TOO_LATE: Final = 2.0  # seconds of lag from which on the loudest is not read in full
 SHOWN_AFTER: Final = 8.0  # seconds connected after which it is known what can be seen and done
 SHOWN_AT_LAST: Final = 60.0  # the same, where nothing was to be seen
@@ -42,26 +37,17 @@ class Sidecar:
     """Made of parts that know nothing of each other; here they are joined."""
 
     def __init__(self, settings: Settings, access: Access, notices: Notices) -> None:
-        node = node_of(settings.state_dir)
-        client_id = f"mqtt-ids-{node}"
-        topics = settings.topics
         self._settings = settings
         self._access = access
-        self._notices = notices
-        self._uplink = Uplink(
-            access,
-            client_id=client_id,
-            on_state=self._turn,
-            on_message=self._take,
-            status_topic=topics.status,
-        )
-        self._voice = Voice(self._uplink.publish, log.warning, always=[(topics.status, b"online")])
+        self._messenger = Messenger(settings, access, notices, turned=self._turn, take=self._take)
+        self._uplink = self._messenger.uplink
+        voice = self._messenger.voice
         self._sources = Sources(
             self._feed,
-            client_id=client_id,
-            own_topics=(topics.alerts, topics.status, topics.summary),
-            is_ours=self._voice.is_ours,
-            somebody_else=self._voice.somebody_else,
+            client_id=self._messenger.client_id,
+            own_topics=self._messenger.own_topics,
+            is_ours=voice.is_ours,
+            somebody_else=voice.somebody_else,
             follows_file=settings.log is not None,
             look=self._look,
         )
@@ -72,30 +58,22 @@ class Sidecar:
             host=access.address.host,
             ports=tuple({access.address.port, *PORTS}),
         )
-        self._home = HomeAssistant(
-            settings,
-            self._voice.publish,
-            node=node,
-            later=lambda seconds, do: asyncio.get_running_loop().call_later(seconds, do),
-            rng=random.Random(),  # noqa: S311 - to spread, not to hide
-        )
         self._view = View()
         self._engine = Engine(
             settings,
             sensor=SENSOR,
             sees=FIRST_GUESS,
             actuator=self._hands,
-            publish=self._voice.publish,
-            own_ids=frozenset({client_id}),
+            publish=self._messenger.publish,
+            own_ids=frozenset({self._messenger.client_id}),
             make_detector=open_eyes,
             backlog=self,
-            withdraw=self._home.withdraw,
+            withdraw=self._messenger.withdraw,
         )
-        self._faults = Faults()
+        self._safely = Safely()
         self._tasks: list[asyncio.Task[None]] = []
         self._online_since: float | None = None
         self._shown = False
-        self._contradicted = -CONTRADICT_EVERY
 
     def _feed(self, event: AnyEvent) -> None:
         self._engine.feed(event)
@@ -106,13 +84,6 @@ class Sidecar:
     def _read(self, lines: list[bytes], behind: int, *, old: bool) -> None:
         now = time.monotonic()
         self._safely("reading the log", lambda: self._sources.lines(lines, now, behind, old=old))
-
-    def _safely(self, where: str, do: Callable[[], None]) -> None:
-        """One line that we cannot deal with does not end the watching."""
-        try:
-            do()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with us, we go on
-            self._faults.caught(where, error, time.monotonic())
 
     @property
     def lag(self) -> float:
@@ -132,7 +103,7 @@ class Sidecar:
         self._tasks = [asyncio.create_task(self._beat(), name="mqtt-ids-beat")]
         if self._tail is not None:
             self._tasks.append(asyncio.create_task(self._tail.run(), name="mqtt-ids-log"))
-        self._uplink.listen_to(self._filters)
+        self._messenger.listen_to(self._filters)
         await self._uplink.start()
 
     async def stop(self) -> None:
@@ -147,22 +118,14 @@ class Sidecar:
 
     @property
     def _filters(self) -> tuple[str, ...]:
-        return (*self._sources.filters, *self._hands.filters, *self._home.filters)
+        return (*self._sources.filters, *self._hands.filters)
 
     def _turn(self, state: State) -> None:
         """The connection to the broker has changed."""
-        self._safely("the connection", lambda: self._follow_state(state))
-
-    def _follow_state(self, state: State) -> None:
-        log.log(
-            logging.INFO if state.name in {"online", "stopped"} else logging.WARNING, state.text
-        )
-        self._notices.status(state.text)
         if state.name == "online":
             self._online_since = time.monotonic()
             self._sources.online(self._uplink.end, self._online_since)
             self._hands.online()
-            self._home.announce()
         elif state.name in {"away", "refused"}:
             self._online_since = None
             self._sources.away(self._uplink.client_id)
@@ -170,37 +133,21 @@ class Sidecar:
 
     def _take(self, message: Received) -> None:
         """What a subscription has brought."""
-        self._safely("a message", lambda: self._hand_on(message))
-
-    def _hand_on(self, message: Received) -> None:
-        topic, payload = message.topic, message.payload
-        if (topic, payload) == (self._settings.topics.status, b"offline") and not message.retain:
-            self._contradict(time.monotonic())
-        if not (self._hands.take(topic, payload) or self._home.take(topic, payload)):
+        if not self._hands.take(message.topic, message.payload):
             self._sources.message(message, time.monotonic())
-
-    def _contradict(self, now: float) -> None:
-        """A second agent that stops, or whoever poses as one, must not say that we are gone."""
-        if self._uplink.online and now - self._contradicted >= CONTRADICT_EVERY:
-            self._contradicted = now
-            self._uplink.publish(self._settings.topics.status, b"online", retain=True)
 
     async def _beat(self) -> None:
         """Once a second, what time alone brings about."""
-        alive = 0.0
         while True:
             now = time.monotonic()
             self._safely("the beat", functools.partial(self._pass_time, now))
-            if self._notices.every is not None and now - alive >= self._notices.every:
-                alive = now
-                self._notices.alive()
             await asyncio.sleep(BEAT)
 
     def _pass_time(self, now: float) -> None:
         self._sources.pass_time(now)
         self._sources.thinning.active = self.lag > TOO_LATE
         self._hands.pass_time(now)
-        self._uplink.listen_to(self._filters)
+        self._messenger.listen_to(self._filters)
         self._look()
         self._show(now)
 
@@ -238,19 +185,5 @@ def run(settings: Settings, access: Access) -> None:
 
 
 async def _serve(settings: Settings, access: Access) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     notices = Notices.from_environment()
-    sidecar = Sidecar(settings, access, notices)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
-    try:
-        await sidecar.start()
-        notices.ready()
-        await stop.wait()
-        log.info("stopping")
-    finally:
-        notices.stopping()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(name)  # a second signal ends us at once
-        await sidecar.stop()
+    await serve(Sidecar(settings, access, notices), notices)

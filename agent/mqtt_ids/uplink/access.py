@@ -7,7 +7,7 @@ becomes part of anything that is shown.
 import os
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,10 @@ class PasswordUnreadable(Exception):  # noqa: N818 - a state: tried again
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Access:
-    """How to reach a broker. Its repr shows no password, for it holds none."""
+    """How to reach a broker. Its repr shows no password, for it holds none.
+
+    `introduce` gives the bytes that a connection begins with, from our end of it and the broker's.
+    """
 
     scheme: str
     address: HostPort
@@ -38,6 +41,7 @@ class Access:
     username: str | None
     password_file: Path | None
     tls: Tls
+    introduce: Callable[[tuple[str, int], tuple[str, int]], bytes] | None = None
 
     @classmethod
     def of(cls, url: str, *, password_file: Path | None = None, tls: Tls | None = None) -> "Access":

@@ -80,6 +80,18 @@ class _LastError(logging.Handler):
         self.text = record.getMessage()
 
 
+class _Introduced(Client):
+    """Begins its connection with what the broker wants to hear before anything else."""
+
+    introduce: Callable[[tuple[str, int], tuple[str, int]], bytes] | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        sock = super()._create_socket_connection()
+        if self.introduce is not None:
+            sock.sendall(self.introduce(sock.getsockname()[:2], sock.getpeername()[:2]))
+        return sock
+
+
 class Session:
     """One attempt. `receive` and `note` are called in the thread of `run`, and must not wait."""
 
@@ -129,7 +141,7 @@ class Session:
 
     def _connect(self) -> Client:
         access, wishes = self._access, self._wishes
-        client = Client(
+        client = _Introduced(
             CallbackAPIVersion.VERSION2,
             wishes.client_id,
             protocol=_PROTOCOLS[self._version],
@@ -141,6 +153,7 @@ class Session:
         logger.addHandler(self._errors)
         client.enable_logger(logger)
         client.connect_timeout = ANSWER
+        client.introduce = access.introduce
         if access.web:
             client.ws_set_options(access.path)
         if access.encrypted:
@@ -274,7 +287,10 @@ class Session:
             self._end = End("away", f"TLS fails: {tls_reason(self._errors.text)}")
         elif self._since is None:
             text = f"{self._access.address} closes the connection at once"
-            text += "" if self._access.encrypted else "; does it expect TLS there?"
+            if self._access.introduce is not None:
+                text += "; does it expect the PROXY protocol there?"
+            elif not self._access.encrypted:
+                text += "; does it expect TLS there?"
             self._end = End("away", text)
 
 

@@ -23,6 +23,6 @@ def server_context(cert: Path, key: Path | None, client_ca: Path | None = None) 
         named = ", ".join(str(each) for each in (cert, key, client_ca) if each is not None)
         why = getattr(error, "reason", None) or error.strerror if isinstance(error, OSError) else ""
         raise SettingsError(
-            f"listen_tls: {named}: expected PEM, with a key without passphrase: {why or error}"
+            f"inline: {named}: expected PEM, with a key without passphrase: {why or error}"
         ) from None
     return context

@@ -24,6 +24,10 @@ class FarEnd(asyncio.BufferedProtocol):
         """The broker's next bytes."""
         self._pair.from_broker(bytes(self._buffer[:nbytes]))
 
+    def data_received(self, data: bytes) -> None:
+        """The same, of a layer."""
+        self._pair.from_broker(data)
+
     def pause_writing(self) -> None:
         """The broker does not read: neither do we from the client."""
         if self._pair.transport is not None:

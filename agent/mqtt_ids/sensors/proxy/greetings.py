@@ -3,6 +3,7 @@
 import ipaddress
 from typing import Final, Literal
 
+from mqtt_ids.names import canonical
 from mqtt_ids.packets import MQTT_5
 
 Refusal = Literal["unavailable", "not-authorised"]
@@ -27,6 +28,9 @@ def refusal_code(why: Refusal, version: int) -> int:
     return new if version == MQTT_5 else old
 
 
+DISMISSAL: Final = b"\xe0\1\x98"  # DISCONNECT of MQTT 5: administrative action
+
+
 def refusal(why: Refusal, version: int) -> bytes:
     """A CONNACK that says no."""
     code = refusal_code(why, version)
@@ -38,12 +42,15 @@ def introduction(form: ProxyProtocol, source: Place, target: Place) -> bytes:
     if form == 0:
         return b""
     try:
-        pair = [ipaddress.ip_address(place[0].partition("%")[0]) for place in (source, target)]
+        pair = [
+            ipaddress.ip_address(canonical(place[0].partition("%")[0]))
+            for place in (source, target)
+        ]
     except ValueError:
+        pair = []
+    if len({each.version for each in pair}) != 1:  # nobody known, or of two families
         return b"PROXY UNKNOWN\r\n" if form == 1 else _SIGNATURE + bytes((_LOCAL, 0, 0, 0))
-    four = all(each.version == 4 for each in pair)  # noqa: PLR2004 - the IP version
-    if not four:
-        pair = [_as_six(each) for each in pair]
+    four = pair[0].version == 4  # noqa: PLR2004 - the IP version
     if form == 1:
         family = "TCP4" if four else "TCP6"
         return f"PROXY {family} {pair[0]} {pair[1]} {source[1]} {target[1]}\r\n".encode()
@@ -51,11 +58,3 @@ def introduction(form: ProxyProtocol, source: Place, target: Place) -> bytes:
     body += source[1].to_bytes(2, "big") + target[1].to_bytes(2, "big")
     kind = _STREAM_4 if four else _STREAM_6
     return _SIGNATURE + bytes((_PROXY, kind)) + len(body).to_bytes(2, "big") + body
-
-
-def _as_six(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv6Address:
-    if isinstance(address, ipaddress.IPv4Address):
-        return ipaddress.IPv6Address(f"::ffff:{address}")
-    return address

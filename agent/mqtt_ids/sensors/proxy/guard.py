@@ -17,21 +17,17 @@ def objection(
     connect = peer.connect
     if connect is None or barred(connect.client_id or None, peer.username):
         return "not-authorised"
-    will = (connect.will_topic or "").encode()
+    will = f"{connect.will_topic or ''}\0".encode()  # as the sieve has whole topics
     return "not-authorised" if reserved and will.startswith(reserved) else None
 
 
 class Guard:
-    """What passes to the broker, and what is said to the client between the broker's packets.
+    """What passes to the broker, and what is said to the client between the broker's packets."""
 
-    `dropped` counts the packets that were taken out since it was last looked at.
-    """
-
-    __slots__ = ("_answers", "_framing", "_sieve", "dropped")
+    __slots__ = ("_answers", "_framing", "_sieve")
 
     def __init__(self, reserved: Sequence[bytes], version: int) -> None:
         """A topic is reserved that begins with one of `reserved`."""
-        self.dropped = 0
         self._sieve = Sieve(reserved, version)
         self._framing = Framing()
         self._answers = b""
@@ -41,23 +37,33 @@ class Guard:
         """Bytes held, of both directions."""
         return self._sieve.held + len(self._answers)
 
-    def sift(self, data: bytes) -> bytes:
-        """What passes of the client's next bytes. Raises CannotSiftError: it must be cut."""
+    @property
+    def owes(self) -> bool:
+        """Whether something is still to be said, and can be said now."""
+        return bool(self._answers) and self._framing.between_packets
+
+    @property
+    def between_packets(self) -> bool:
+        """Whether the broker's last byte ended a packet."""
+        return self._framing.between_packets
+
+    def sift(self, data: bytes) -> tuple[bytes, int]:
+        """What passes of the client's next bytes, and how many packets were taken out.
+
+        Raises CannotSiftError: it must be cut.
+        """
         passes, dropped = self._sieve.feed(data)
         if dropped:
-            self.dropped += len(dropped)
             self._answers += b"".join(each.answer(self._sieve.version) for each in dropped)
             if len(self._answers) > MOST_ANSWERS:
                 raise CannotSiftError("too much that has to be answered")
-        return passes
+        return passes, len(dropped)
 
     def broker_said(self, data: bytes) -> None:
         """The broker's next bytes."""
         self._framing.feed(data)
 
     def answers(self) -> bytes:
-        """What the client can be told now, which is between two packets of the broker."""
-        if not (self._answers and self._framing.between_packets):
-            return b""
+        """What the client is to be told; ask `owes` before."""
         answers, self._answers = self._answers, b""
         return answers

@@ -10,77 +10,61 @@ not read is not read for: a full buffer on one side stops the reading on the oth
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from mqtt_ids.sensors.proxy.calling import answer_tls, call
+from mqtt_ids.packets import MQTT_5
 from mqtt_ids.sensors.proxy.far_end import FarEnd
-from mqtt_ids.sensors.proxy.greetings import Refusal, refusal, refusal_code
+from mqtt_ids.sensors.proxy.greetings import DISMISSAL, Refusal, refusal, refusal_code
 from mqtt_ids.sensors.proxy.guard import Guard, objection
-from mqtt_ids.sensors.proxy.options import Listener
 from mqtt_ids.sensors.proxy.sieve import CannotSiftError
-from mqtt_ids.sensors.proxy.web import WebTransport
 from mqtt_ids.sensors.proxy.witness import Witness
 
 if TYPE_CHECKING:
     from mqtt_ids.sensors.proxy.proxy import Proxy
 
 HIGH: Final = 65_536  # bytes that may wait to be written before the other side is not read
+LIGHT: Final = 2_048  # bytes held of one client that are not counted
 
 
 class Pair(asyncio.BufferedProtocol):
     """The client's end, which leads. `far` is the transport to the broker, once there is one."""
 
     __slots__ = (
-        "_calling",
-        "_deaf",
+        "_dialling",
         "_ended",
         "_guard",
-        "_listener",
+        "_heavy",
         "_proxy",
         "far",
         "first",
         "number",
-        "opened",
         "over",
         "relaying",
-        "replay",
-        "securing",
         "transport",
         "witness",
     )
 
-    def __init__(self, proxy: "Proxy", listener: Listener) -> None:
+    def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
-        self._listener = listener
         self.transport: asyncio.Transport | None = None
         self.far: asyncio.Transport | None = None
         self.witness: Witness | None = None
         self.number = 0
-        self.opened = 0.0
         self.first: bytearray | None = bytearray()  # what came before the broker is there
         self.relaying = False
-        self.securing = False  # TLS is being agreed upon
-        self.replay: Callable[[bytes], None] | None = None  # gets what came meanwhile
         self.over = False  # told, and being closed
-        self._calling = False  # the broker was called for
+        self._dialling: asyncio.Task[None] | None = None  # the broker is being called
         self._ended = False  # the client has sent all that it had to send
-        self._deaf = False
+        self._heavy = False  # what is held of it counts
         self._guard: Guard | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody has come."""
         self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(HIGH)
         if not self._proxy.admit(self):
             self.over = True
             self.transport.abort()
-            return
-        self.transport.set_write_buffer_limits(HIGH)
-        if self._listener.tls is not None:
-            self.securing = True
-            self.transport.pause_reading()
-            self._proxy.spawn(self._encrypt(self.transport, self._listener.tls))
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
         """One buffer for all: whatever is read is taken out of it at once."""
@@ -88,18 +72,16 @@ class Pair(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """The client's next bytes."""
-        self.take(bytes(self._proxy.buffer[:nbytes]))
+        self.data_received(bytes(self._proxy.buffer[:nbytes]))
 
-    def take(self, data: bytes) -> None:
-        """The client's next bytes."""
-        if self.relaying and self.far is not None:
-            if self._guard is None:
-                self.far.write(data)
-            elif not self._sift(self._guard, self.far, data):
-                return
-            self._hear(data)
-        elif self.securing and self.first is not None:
-            self.first += data  # the transport that it is to be answered on is not known yet
+    def data_received(self, data: bytes) -> None:
+        """The same, of a layer."""
+        if self.relaying and self.far is not None and self.witness is not None:
+            passed = self._pass_on(self.far, data)
+            self.witness.client(data)
+            if not passed:
+                self.cut("ids")
+            self._weigh()
         elif not self.over:
             self._greet(data)
 
@@ -109,12 +91,13 @@ class Pair(asyncio.BufferedProtocol):
         if self.over or witness is None:
             return False
         self._ended = True
-        self._safely(lambda: witness.client_ended(self._proxy.clock()))
+        witness.client_ended()
         if not self.relaying or self.far is None or not self.far.can_write_eof():
             return False
-        self.far.write_eof()
+        with contextlib.suppress(OSError):  # the broker has reset it
+            self.far.write_eof()
         self._proxy.linger(self)
-        return self._listener.tls is None and not self._listener.web
+        return True
 
     def pause_writing(self) -> None:
         """The client does not read: neither do we from the broker."""
@@ -123,42 +106,29 @@ class Pair(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """It does again."""
+        if self._guard is not None:
+            self._give_answers(self._guard)
         if self.far is not None:
             self.far.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """The client is gone; what it has said still goes to the broker."""
         self.transport = None
+        if self._dialling is not None:
+            self._dialling.cancel()
         self.end("client")
         self._forget()
 
-    async def _encrypt(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
-        plain = transport.inner if isinstance(transport, WebTransport) else transport
-        secured = None
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            secured = await answer_tls(plain, context, self._proxy.options.connect_within)
-        if secured is None or self.over:
-            transport.abort()
-            self.connection_lost(None)
-            return
-        secured.set_write_buffer_limits(HIGH)
-        if isinstance(transport, WebTransport):
-            transport.inner = secured
-        else:
-            self.transport = secured
-        self.securing = False
-        early, self.first = bytes(self.first or b""), bytearray()
-        (self.replay or self.take)(early)
-
     def _greet(self, data: bytes) -> None:
         """Bytes of the CONNECT, or of what should have been one."""
-        if self.first is None:
+        witness = self.witness
+        if self.first is None or witness is None:
             return
         self.first += data
-        self._hear(data)
-        witness = self.witness
-        if self.over or witness is None or self._calling:
+        witness.client(data)
+        if self.over or self._dialling is not None:
             return
+        self._weigh()
         if witness.asked:
             reserved = self._proxy.options.reserved
             why = objection(witness.peer, reserved, self._proxy.barred)
@@ -168,33 +138,32 @@ class Pair(asyncio.BufferedProtocol):
             if reserved:
                 self._guard = Guard(reserved, witness.version)
             self._call()
-        elif self._deaf or (witness.stumped and not self._proxy.options.reserved):
+        elif witness.deaf or (witness.stumped and not self._proxy.options.reserved):
             self._call()
         elif witness.stumped:
             self.cut("ids")
-        else:
-            self._proxy.weigh(len(data))
 
     def _call(self) -> None:
         """Call the broker; the client's next words can wait."""
         self._proxy.greeted(self)
         if self.transport is not None and self.witness is not None:
-            self._calling = True
             self.transport.pause_reading()
-            self._proxy.spawn(self._dial(self.witness, self.transport))
+            self._dialling = self._proxy.spawn(self._dial(self.witness, self.transport))
 
     async def _dial(self, witness: Witness, transport: asyncio.Transport) -> None:
-        proxy, peer = self._proxy, witness.peer
-        here = (transport.get_extra_info("sockname") or ("", 0))[:2]
+        proxy = self._proxy
         try:
-            within = proxy.options.broker_within
-            there = (peer.address, peer.port)
-            far = await call(proxy.upstream, FarEnd(self, proxy.buffer), there, here, within)
-        except OSError as error:  # also of time and of TLS
-            proxy.broker_is_away(error)
+            far = await proxy.caller.call(FarEnd(self, proxy.buffer), witness.peer, transport)
+        except Exception as error:  # noqa: BLE001 - nobody shall wait for ever, whatever it is
+            self._dialling = None
+            if isinstance(error, OSError):  # also of time and of TLS
+                proxy.broker_is_away(error)
+            else:
+                proxy.failed(error)
             if not self.over:
                 self.refuse("unavailable")
             return
+        self._dialling = None
         proxy.broker_is_there()
         if self.over or far.is_closing():
             far.abort()
@@ -202,41 +171,52 @@ class Pair(asyncio.BufferedProtocol):
             return
         self.far = far
         far.set_write_buffer_limits(HIGH)
-        self._begin(far, witness)
+        self._begin(far, witness, transport)
 
-    def _begin(self, far: asyncio.Transport, witness: Witness) -> None:
+    def _begin(self, far: asyncio.Transport, witness: Witness, client: asyncio.Transport) -> None:
         """Give the broker what has come so far, and go on from there."""
         first, self.first = bytes(self.first or b""), None
         self.relaying = True
         connect = witness.peer.connect
-        if self._guard is None or connect is None:
-            far.write(first)
-        else:
-            far.write(first[: connect.size])
-            if not self._sift(self._guard, far, first[connect.size :]):
-                return
-        if self.transport is not None:
-            self.transport.resume_reading()
-
-    def _sift(self, guard: Guard, far: asyncio.Transport, data: bytes) -> bool:
-        """Pass on what may pass; False where the connection had to be cut."""
-        try:
-            passes = guard.sift(data)
-        except CannotSiftError:
-            self._hear(data)
+        start = 0 if self._guard is None or connect is None else connect.size
+        if start:
+            far.write(first[:start])
+        if not self._pass_on(far, first[start:]):
             self.cut("ids")
+            return
+        self._weigh()
+        if client.get_write_buffer_size() > HIGH:  # answers to pings of a WebSocket
+            far.pause_reading()
+        if far.get_write_buffer_size() <= HIGH:
+            client.resume_reading()
+
+    def _pass_on(self, far: asyncio.Transport, data: bytes) -> bool:
+        """Write what may pass; False where the connection has to be cut."""
+        guard = self._guard
+        if guard is None:
+            far.write(data)
+            return True
+        try:
+            passes, dropped = guard.sift(data)
+        except CannotSiftError:
+            return False
+        except Exception as error:  # noqa: BLE001 - nothing may pass that was not sifted
+            self._proxy.failed(error)
             return False
         if passes:
             far.write(passes)
-        if guard.dropped:
-            self._proxy.dropped += guard.dropped
-            guard.dropped = 0
+        if dropped:
+            self._proxy.dropped += dropped
             self._give_answers(guard)
         return True
 
     def _give_answers(self, guard: Guard) -> None:
-        if self.witness is not None and self.witness.joined and self.transport is not None:
-            self.transport.write(guard.answers())
+        """Tell the client of what was taken out; not one who does not read, for we hold that."""
+        client, witness = self.transport, self.witness
+        if not guard.owes or client is None or witness is None:
+            return
+        if witness.joined and client.get_write_buffer_size() <= HIGH:
+            client.write(guard.answers())
 
     def from_broker(self, data: bytes) -> None:
         """The broker's next bytes."""
@@ -244,28 +224,24 @@ class Pair(asyncio.BufferedProtocol):
             return
         self.transport.write(data)
         witness = self.witness
-        if witness is not None and not (witness.joined or self._deaf):
-            self._safely(lambda: witness.server(data, self._proxy.clock()))
+        if witness is not None and not (witness.joined or witness.deaf):
+            witness.server(data)
             if witness.peer.client_id is not None:
                 self._proxy.joined(self)
         if self._guard is not None:
             self._guard.broker_said(data)
             self._give_answers(self._guard)
 
-    def _hear(self, data: bytes) -> None:
-        witness = self.witness
-        if witness is not None and not self._deaf:
-            self._safely(lambda: witness.client(data, self._proxy.clock()))
+    def _weigh(self) -> None:
+        """Count what is held of it."""
+        held = len(self.first or b"") + (0 if self.witness is None else self.witness.held)
+        held += 0 if self._guard is None else self._guard.held
+        if self._heavy or held > LIGHT:
+            self._heavy = held > LIGHT and not self.over
+            self._proxy.budget.hold(self, held if self._heavy else 0)
 
-    def _safely(self, do: Callable[[], None]) -> None:
-        try:
-            do()
-        except Exception as error:  # noqa: BLE001 - the bytes go on, whatever is wrong with us
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """We cannot watch this one any more."""
-        self._deaf = True
         self._proxy.failed(error)
         if self._proxy.options.fail_closed:
             self.cut("ids")
@@ -278,7 +254,7 @@ class Pair(asyncio.BufferedProtocol):
         self.transport.write(refusal(why, witness.version))
         code, away = refusal_code(why, witness.version), why == "unavailable"
         if not away:  # else it is no fault of the client's, and nothing to hold against it
-            self._safely(lambda: witness.refused(code, self._proxy.clock()))
+            witness.refused(code)
         self.end("broker" if away else "ids")
 
     def end(self, by: str) -> None:
@@ -297,14 +273,36 @@ class Pair(asyncio.BufferedProtocol):
             if transport is not None:
                 transport.abort()
 
+    def dismiss(self) -> None:
+        """It is over at once, for what it did; who speaks MQTT 5 is told so if it listens."""
+        client, witness, guard = self.transport, self.witness, self._guard
+        if client is None or witness is None or self.over:
+            return
+        listens = guard is not None and guard.between_packets and not client.get_write_buffer_size()
+        if not (listens and witness.joined and witness.version == MQTT_5):
+            self.cut("ids")
+            return
+        client.write(DISMISSAL)
+        client.close()
+        self._tell_end("ids")
+        if self.far is not None:
+            self.far.abort()
+        self._proxy.linger(self)
+
+    def give_up(self) -> None:
+        """It is over at once: its CONNECT takes too long, or it makes us hold too much."""
+        if self.witness is not None:
+            self.witness.client_ended()
+        self.cut("ids")
+
     def _tell_end(self, by: str) -> None:
         if self.over:
             return
         self.over = True
         self.first = None
-        witness = self.witness
-        if witness is not None:
-            self._safely(lambda: witness.end(by, self._proxy.clock()))
+        self._weigh()
+        if self.witness is not None:
+            self.witness.end(by)
         self._proxy.left(self)
 
     def far_lost(self) -> None:

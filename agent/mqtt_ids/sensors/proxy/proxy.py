@@ -6,7 +6,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
 
@@ -15,9 +15,12 @@ from mqtt_ids.events import AnyEvent
 from mqtt_ids.faults import Faults
 from mqtt_ids.names import canonical
 from mqtt_ids.peer import Peer
+from mqtt_ids.sensors.proxy.budget import Budget
+from mqtt_ids.sensors.proxy.calling import Caller
 from mqtt_ids.sensors.proxy.options import Listener, Options, Upstream
 from mqtt_ids.sensors.proxy.pair import Pair
-from mqtt_ids.sensors.proxy.web import WebEnd
+from mqtt_ids.sensors.proxy.tls_layer import TlsLayer
+from mqtt_ids.sensors.proxy.web_layer import WebLayer, server_protocol
 from mqtt_ids.sensors.proxy.witness import Witness
 
 log = logging.getLogger(__name__)
@@ -26,7 +29,9 @@ READ: Final = 65_536  # bytes that are read of one connection before it is the n
 BACKLOG: Final = 1024
 SWEEP: Final = 1.0  # seconds
 LINGER: Final = 5.0  # seconds for a peer to take in what was written, before it is cut off
-MOST_HELD: Final = 16 * 1024 * 1024  # bytes of unfinished CONNECTs, of all clients together
+MOST_HELD: Final = 16 * 1024 * 1024  # bytes of unfinished packets, of all clients together
+MOST_LINES: Final = 6  # for people, in a minute
+MINUTE: Final = 60.0  # seconds
 
 
 class Observer(Protocol):
@@ -63,12 +68,13 @@ class Proxy:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.on_failure: Callable[[Handle, str], None] = lambda _handle, _why: None  # never fails
-        self.upstream = upstream
         self.options = options
         self.clock = clock
         self.buffer = memoryview(bytearray(READ))
+        self.budget = Budget(MOST_HELD)
+        self.caller = Caller(upstream, options.broker_within, self.buffer, self.budget, self.failed)
         self.kept_out = 0  # connections from banned addresses, which are not told of
-        self.turned_away = 0  # connections beyond what can be served
+        self.turned_away = 0  # connections beyond what can be served, when they came
         self.dropped = 0  # publishes on reserved topics
         self._observer = observer
         self._tell = tell
@@ -76,11 +82,13 @@ class Proxy:
         self._numbers = itertools.count(1)
         self._pairs: dict[int, Pair] = {}
         self._clients: dict[str, Pair] = {}
-        self._waiting: OrderedDict[int, Pair] = OrderedDict()  # for CONNECT, the oldest first
+        self._waiting: OrderedDict[int, tuple[float, Pair]] = OrderedDict()  # for CONNECT, since
         self._lingering: OrderedDict[int, tuple[float, Pair]] = OrderedDict()
-        self._held = 0  # bytes of those that wait
-        self._away = False
-        self._full = False
+        self._place = upstream.address
+        self._lines: deque[float] = deque(maxlen=MOST_LINES)
+        self._away = False  # and people were told
+        self._full = False  # the same
+        self._stopped = False
         self._faults = Faults()
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
@@ -106,8 +114,15 @@ class Proxy:
         self.spawn(self._sweep())
 
     def _end(self, listener: Listener) -> asyncio.BufferedProtocol:
-        pair = Pair(self, listener)
-        return WebEnd(pair, self.buffer) if listener.web else pair
+        """Who answers at a new connection: the pair, or the layer that TCP is right below."""
+        pair = Pair(self)
+        end: Pair | WebLayer | TlsLayer = pair
+        if listener.web:
+            protocol = server_protocol(listener.origins)
+            end = WebLayer(protocol, end, self.buffer, self.budget, self.failed)
+        if listener.tls is not None:
+            end = TlsLayer(listener.tls, end, self.buffer, self.budget)
+        return end
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -116,6 +131,7 @@ class Proxy:
 
     async def stop(self) -> None:
         """Take in nobody any more, and close all connections."""
+        self._stopped = True
         for server in self._servers:
             server.close()
         for pair in list(self._pairs.values()):
@@ -125,18 +141,19 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do this beside."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # --- what a pair tells and asks ----------------------------------------------------------
 
     def admit(self, pair: Pair) -> bool:
         """Whether who has come may stay; then it is told of."""
         found = None if pair.transport is None else pair.transport.get_extra_info("peername")
-        if not found:  # gone already
+        if not found or self._stopped:  # gone already, or we are
             return False
         address = canonical(found[0].partition("%")[0])
         if self._observer.barred(address=address) is not None:
@@ -146,10 +163,11 @@ class Proxy:
             self.turned_away += 1
             return False
         now = self.clock()
-        pair.number, pair.opened = next(self._numbers), now
+        pair.number = next(self._numbers)
         peer = Peer(pair.number, address, found[1], self._observer.feed)
-        pair.witness = Witness(peer, self._key)
-        self._pairs[pair.number] = self._waiting[pair.number] = pair
+        pair.witness = Witness(peer, self._key, self.clock, pair.failed)
+        self._pairs[pair.number] = pair
+        self._waiting[pair.number] = now, pair
         peer.opened(now)
         return True
 
@@ -159,29 +177,16 @@ class Proxy:
             self._full = False
             return True
         if not self._full:
-            self._full = True
-            self._tell(f"{len(self._pairs)} connections are open, and no more are taken")
+            line = f"{len(self._pairs)} connections are open, and no more are taken"
+            self._full = self._say(line)
         if not self._waiting:
             return False
-        self._give_up(next(iter(self._waiting.values())))
+        next(iter(self._waiting.values()))[1].give_up()
         return True
-
-    def weigh(self, more: int) -> None:
-        """More of a CONNECT is held; where that is too much in all, the largest has to go."""
-        self._held += more
-        if self._held <= MOST_HELD:
-            return
-        self._held = sum(len(each.first or b"") for each in self._waiting.values())
-        if self._held > MOST_HELD:
-            largest = max(self._waiting.values(), key=lambda each: len(each.first or b""))
-            self._held -= len(largest.first or b"")
-            log.info("connection %d holds most: cut off", largest.number)
-            self._give_up(largest)
 
     def greeted(self, pair: Pair) -> None:
         """It waits for its CONNECT no longer."""
-        if self._waiting.pop(pair.number, None) is not None and not self._waiting:
-            self._held = 0
+        self._waiting.pop(pair.number, None)
 
     def barred(self, client_id: str | None, username: str | None) -> bool:
         """Whether who says to be this has to stay outside."""
@@ -189,6 +194,8 @@ class Proxy:
 
     def joined(self, pair: Pair) -> None:
         """The broker has accepted it."""
+        if isinstance(pair.transport, WebLayer):
+            pair.transport.trust()
         if pair.witness is not None and pair.witness.peer.client_id:
             self._clients[pair.witness.peer.client_id] = pair
 
@@ -207,6 +214,7 @@ class Proxy:
         """Both its ends are gone."""
         self._pairs.pop(pair.number, None)
         self._lingering.pop(pair.number, None)
+        pair.witness = None  # which knows it, too: what it holds must not wait for the collector
 
     def failed(self, error: Exception) -> None:
         """We have made a mistake about a connection."""
@@ -215,18 +223,25 @@ class Proxy:
     def broker_is_away(self, error: OSError) -> None:
         """A call was not answered."""
         if not self._away:
-            self._away = True
             why = error.strerror or str(error) or "no answer in time"
-            self._tell(
-                f"the broker at {self.upstream.address} cannot be reached: {why};"
+            self._away = self._say(
+                f"the broker at {self._place} cannot be reached: {why};"
                 " clients are refused until it is back"
             )
 
     def broker_is_there(self) -> None:
         """A call was answered."""
         if self._away:
-            self._away = False
-            self._tell(f"the broker at {self.upstream.address} is back")
+            self._away = not self._say(f"the broker at {self._place} is back")
+
+    def _say(self, line: str) -> bool:
+        """Tell people, unless they have heard much of late: who comes may be the cause of it."""
+        now = self.clock()
+        if len(self._lines) == MOST_LINES and now - self._lines[0] < MINUTE:
+            return False
+        self._lines.append(now)
+        self._tell(line)
+        return True
 
     # --- as an actuator ----------------------------------------------------------------------
 
@@ -238,7 +253,7 @@ class Proxy:
         """Cut the connections that bear `handle`; how many. The broker publishes their wills."""
         pairs = [pair for pair in self._bearing(handle) if not pair.over]
         for pair in pairs:
-            pair.cut("ids")
+            pair.dismiss()
         return len(pairs)
 
     def keep_out(self, ban: Ban) -> None:
@@ -275,23 +290,16 @@ class Proxy:
     def sweep(self, now: float) -> None:
         """Cut who has not sent its CONNECT in time, and who does not let go."""
         while self._waiting:
-            pair = next(iter(self._waiting.values()))
-            if now - pair.opened < self.options.connect_within:
+            since, pair = next(iter(self._waiting.values()))
+            if now - since < self.options.connect_within:
                 break
-            self._give_up(pair)
+            pair.give_up()
         while self._lingering:
             number, (until, pair) = next(iter(self._lingering.items()))
             if now < until:
                 break
             del self._lingering[number]
-            pair.cut("ids")
-
-    def _give_up(self, pair: Pair) -> None:
-        """End one that waits for its CONNECT."""
-        if pair.witness is not None:
-            pair.witness.client_ended(self.clock())
-        pair.cut("ids")
-        self._waiting.pop(pair.number, None)
+            pair.cut("client")
 
 
 def _peer(pair: Pair) -> Peer:

@@ -59,6 +59,8 @@ class Framing:
 
     def feed(self, data: bytes) -> None:
         """The next bytes."""
+        if self.lost:
+            return
         if self._left >= len(data):
             self._left -= len(data)
             return
@@ -95,7 +97,10 @@ class Sieve:
     )
 
     def __init__(self, prefixes: Sequence[bytes], version: int) -> None:
-        """Take out what is published on a topic that begins with one of `prefixes`."""
+        """Take out what is published on a topic that begins with one of `prefixes`.
+
+        One that ends in U+0000, which no topic has, is a topic as a whole.
+        """
         self.lost = False
         self.version = version
         self._prefixes = tuple(prefixes)
@@ -176,7 +181,8 @@ class Sieve:
         if not length:
             return self._aliased(data, at, body, stop) if self._dead else None
         shown = data[here : min(here + min(length, self._longest), end)]
-        reserved = shown.startswith(self._prefixes)
+        whole = len(shown) == length
+        reserved = (shown + b"\0" if whole else shown).startswith(self._prefixes)
         if not reserved and not self._may_become(shown, length):
             if self._dead:
                 return self._revived(data, at, body, stop)
@@ -189,7 +195,8 @@ class Sieve:
         """Whether a topic of `length` bytes of which this is seen may be reserved."""
         if len(shown) == length:
             return False
-        return any(p.startswith(shown) and len(shown) < len(p) <= length for p in self._prefixes)
+        most = length + 1
+        return any(p.startswith(shown) and len(shown) < len(p) <= most for p in self._prefixes)
 
     def _reserved(self, data: bytes, at: int, body: int, stop: int) -> Dropped:
         header = self._header(data, at, body, stop)

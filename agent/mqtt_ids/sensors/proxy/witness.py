@@ -7,7 +7,8 @@ The broker's side is heard up to its CONNACK, and then no more. The proxy decide
 whether a CONNECT may pass.
 """
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from msgspec import structs
 
@@ -19,21 +20,51 @@ from mqtt_ids.packets import (
     DisconnectPacket,
     MalformedPacket,
     Packet,
+    PublishPacket,
+    SubscribePacket,
+    UnsubscribePacket,
 )
 from mqtt_ids.peer import ACCEPTED, Peer
 
 MAX_CONNECT: Final = 400_000  # bytes
 MOST_HELD: Final = 100  # packets between CONNECT and CONNACK
+LONGEST_HELD: Final = 8_192  # characters of their topics
+T = TypeVar("T")
 
 
 class Witness:
-    """Hears one connection for `peer`. Its calls may raise: its caller outlives that."""
+    """Hears one connection for `peer`. No call raises: after a fault it is `deaf`.
 
-    __slots__ = ("_client", "_early", "_key", "_server", "asked", "joined", "peer", "stumped")
+    It tells `failed` of the fault, and hears nothing more but the end.
+    """
 
-    def __init__(self, peer: Peer, key: bytes) -> None:
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_early",
+        "_failed",
+        "_key",
+        "_length",
+        "_server",
+        "asked",
+        "deaf",
+        "joined",
+        "peer",
+        "stumped",
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        key: bytes,
+        clock: Callable[[], float],
+        failed: Callable[[Exception], None],
+    ) -> None:
         """`key` hashes credentials."""
         self.peer = peer
+        self.deaf = False
+        self._clock = clock
+        self._failed = failed
         self.asked = False  # a whole CONNECT was read
         self.stumped = False  # what came first is no CONNECT that we can read
         self.joined = False  # the broker has accepted the client
@@ -41,14 +72,50 @@ class Witness:
         self._client = Decoder(from_client=True, max_connect=MAX_CONNECT)
         self._server: Decoder | None = None
         self._early: list[Packet] | None = None
+        self._length = 0  # characters of the topics there
+
+    @property
+    def held(self) -> int:
+        """Bytes held of the client."""
+        return self._client.held + self._length
 
     @property
     def version(self) -> int:
         """The protocol level of its CONNECT."""
         return self._client.version
 
-    def client(self, data: bytes, now: float) -> None:
+    def client(self, data: bytes) -> None:
         """The client's next bytes."""
+        if not self.deaf:
+            self._safely(self._client_said, data)
+
+    def server(self, data: bytes) -> None:
+        """The broker's next bytes; those after its CONNACK are of no use."""
+        if not self.deaf:
+            self._safely(self._server_said, data)
+
+    def refused(self, code: int) -> None:
+        """We have refused the CONNECT ourselves."""
+        self._drop_early()
+        self._safely(self.peer.answered, code)
+
+    def client_ended(self) -> None:
+        """The client has sent all that it had to send."""
+        self._safely(self._tell_all, self._client.end())
+
+    def end(self, by: str) -> None:
+        """The connection is over."""
+        self._safely(self._tell_all, self._drop_early())
+        self._safely(self.peer.end, by)
+
+    def _safely(self, do: Callable[[T, float], None], what: T) -> None:
+        try:
+            do(what, self._clock())
+        except Exception as error:  # noqa: BLE001 - the bytes go on, whatever is wrong with us
+            self.deaf = True
+            self._failed(error)
+
+    def _client_said(self, data: bytes, now: float) -> None:
         peer = self.peer
         if peer.goodbye or peer.closed:
             return  # nothing counts after DISCONNECT [MQTT-3.14.4-2]
@@ -61,6 +128,12 @@ class Witness:
             tell(packet, now)
             if type(packet) is DisconnectPacket:
                 return
+
+    def _tell_all(self, packets: Iterable[Packet], now: float) -> None:
+        """What is still to be told of the client."""
+        for packet in packets:
+            if not (self.peer.closed or self.peer.goodbye):
+                self.peer.tell(packet, now)
 
     def _before(self, packets: list[Packet], now: float) -> None:
         """What the client says before it is accepted."""
@@ -75,8 +148,7 @@ class Witness:
             else:
                 self._hold(packet, now)
 
-    def server(self, data: bytes, now: float) -> None:
-        """The broker's next bytes."""
+    def _server_said(self, data: bytes, now: float) -> None:
         if self.joined or self.peer.closed:
             return
         if self._server is None:
@@ -87,38 +159,26 @@ class Witness:
             elif type(packet) is MalformedPacket and not self.asked:
                 self._join(None, now)  # it understands a client that we do not
 
-    def refused(self, code: int, now: float) -> None:
-        """We have refused the CONNECT ourselves."""
-        self._early = None
-        self.peer.answered(code, now)
-
-    def client_ended(self, now: float) -> None:
-        """The client has sent all that it had to send."""
-        if self.peer.closed or self.peer.goodbye:
-            return
-        for packet in self._client.end():
-            self.peer.tell(packet, now)
-
-    def end(self, by: str, now: float) -> None:
-        """The connection is over."""
-        early, self._early = self._early, None
-        for packet in early or ():
-            self.peer.tell(packet, now)
-        self.peer.end(by, now)
-
     def _hold(self, packet: Packet, now: float) -> None:
         if self._early is None:
             self._early = []
-        if len(self._early) < MOST_HELD:
+        length = self._length + _text(packet)
+        if len(self._early) < MOST_HELD and length <= LONGEST_HELD:
             self._early.append(packet)
+            self._length = length
         else:
             self.peer.tell(packet, now)
+
+    def _drop_early(self) -> list[Packet]:
+        """What was held, which is not held any more."""
+        early, self._early, self._length = self._early or [], None, 0
+        return early
 
     def _answered(self, packet: ConnackPacket, now: float) -> None:
         if packet.code == ACCEPTED:
             self._join(packet.assigned_client_id, now)
         else:
-            self._early = None  # the broker will not have read it
+            self._drop_early()  # the broker will not have read it
             self.peer.answered(packet.code, now)
 
     def _join(self, assigned: str | None, now: float) -> None:
@@ -130,10 +190,7 @@ class Witness:
             peer.met(unnamed, now)
         else:
             peer.answered(ACCEPTED, now, bounded(peer.connect.client_id or assigned or unnamed))
-        early, self._early = self._early, None
-        for packet in early or ():
-            if not peer.goodbye:
-                peer.tell(packet, now)
+        self._tell_all(self._drop_early(), now)
 
 
 def _short(connect: ConnectPacket) -> ConnectPacket:
@@ -144,3 +201,15 @@ def _short(connect: ConnectPacket) -> ConnectPacket:
         client_id=bounded(connect.client_id),
         will_topic=None if will is None else bounded(will),
     )
+
+
+def _text(packet: Packet) -> int:
+    """Characters of the topics in a packet."""
+    match packet:
+        case PublishPacket():
+            return len(packet.topic or "")
+        case SubscribePacket():
+            return sum(len(name) for name, _ in packet.filters)
+        case UnsubscribePacket():
+            return sum(map(len, packet.filters))
+    return 0
