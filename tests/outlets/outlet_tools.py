@@ -1,18 +1,24 @@
-"""An alert like others, a scrape, and a disk that is soon full."""
+"""An alert like others, what OCSF and Prometheus make of it, and a disk that is soon full."""
 
 import contextlib
+import functools
 import http.client
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from jsonschema import Draft202012Validator
+from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
+from prometheus_client.parser import text_string_to_metric_families
 
 from mqtt_ids.alerts import Alert, Reason, encode
 from mqtt_ids.readers import HostPort
+from mqtt_ids.responders import ocsf
 
 HOST = "127.0.0.1"
 CALM = Alert(
@@ -50,6 +56,28 @@ CALM = Alert(
 def told(**changes: object) -> bytes:
     """An alert as it is published, at ten o'clock on 2026-11-23."""
     return encode(msgspec.structs.replace(CALM, **changes), 1_795_428_000.0)
+
+
+@functools.cache
+def _schema(version: str) -> Draft202012Validator:
+    published = OcsfJsonSchemaEmbedded(get_ocsf_schema(version=version))
+    name = published.lookup_class_name_from_uid(ocsf.CLASS)
+    return Draft202012Validator(published.get_class_schema(name, profiles=["security_control"]))
+
+
+def complaints(found: dict[str, Any], version: str = ocsf.SCHEMA) -> list[str]:
+    """What breaks the schema of a finding that OCSF has published."""
+    return [f"{each.json_path}: {each.message}" for each in _schema(version).iter_errors(found)]
+
+
+def numbers(text: str) -> dict[str, float]:
+    """Each time series of a scrape, by its name and labels."""
+    return {
+        sample.name + "".join(f",{key}={value}" for key, value in sorted(sample.labels.items())):
+            sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }  # fmt: skip
 
 
 def scrape(at: HostPort, path: str = "/metrics", method: str = "GET") -> tuple[int, str]:

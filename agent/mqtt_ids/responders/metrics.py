@@ -24,6 +24,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from mqtt_ids.alerts import Attack, Severity, State
 from mqtt_ids.feature_table import Role
@@ -148,7 +149,7 @@ def _of_the_ratios(snapshot: Snapshot) -> Metric:
         "Scores as multiples of their threshold, each second, of who has done something.",
         labels=("role",),
     )
-    edges = [*(f"{edge:g}" for edge in RATIOS), "+Inf"]
+    edges = [*map(floatToGoString, RATIOS), "+Inf"]
     for role, counts in snapshot.ratios.items():
         buckets = list(zip(edges, map(float, np.cumsum(counts)), strict=True))
         total = snapshot.sums[role]

@@ -8,6 +8,7 @@ whatever they do. Of more, the kernel keeps a few waiting and refuses the rest.
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -74,11 +75,8 @@ class Scrapes:
             except OSError as error:
                 if not told:
                     told = True
-                    log.error(  # noqa: TRY400 - one line says it
-                        "metrics: cannot listen on %s: %s; trying again, all else goes on",
-                        self._bind,
-                        error.strerror,
-                    )
+                    why = _why(error)
+                    log.error("metrics: cannot listen on %s: %s; all else goes on", self._bind, why)  # noqa: TRY400 - one line says it
             await asyncio.sleep(AGAIN)
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -138,3 +136,10 @@ def _listening(bind: HostPort) -> socket.socket:
     listener = socket.create_server(address[:2], family=family, backlog=WAITING)
     listener.settimeout(0)  # for the loop
     return listener
+
+
+def _why(error: OSError) -> str | None:
+    """In the system's words, without what create_server adds to them."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror
+    return os.strerror(error.errno)
