@@ -30,6 +30,7 @@ from mqtt_ids.views import Judged
 from mqtt_ids.watch import Batch
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "outlets.md"
 DASHBOARD = ROOT / "examples" / "grafana-dashboard.json"
 WITHIN = 20.0  # seconds
 NOW = Summary(
@@ -282,6 +283,15 @@ def test_the_dashboard_asks_only_for_what_there_is() -> None:
     assert asked - there == set()
     ours = {name for name in there if name.startswith("mqtt_ids_")}
     assert ours - asked <= {"mqtt_ids_score_ratio_sum", "mqtt_ids_score_ratio_count"}
+
+
+def test_the_docs_name_each_metric() -> None:
+    families = {
+        family.name for family in text_string_to_metric_families(filled().text().decode())
+    } - {"mqtt_ids"}
+    named = set(re.findall(r"`(mqtt_ids_\w+)`", PAGE.read_text(encoding="utf-8")))
+    there = {name for name in families if name.startswith("mqtt_ids_")}
+    assert {name.removesuffix("_total") for name in named} == there
 
 
 def test_each_panel_has_a_place_of_its_own_and_a_data_source() -> None:
