@@ -7,6 +7,7 @@ from mqtt_ids.tables import line, safe
 
 BAR: Final = 24  # characters of the longest bar
 DECADES: Final = 4.0  # powers of ten from the threshold that it stands for
+DOUBTLESS: Final = 10.0  # thresholds from which on a decimal tells nothing
 SHOWN: Final = 40  # lines; of more, those in the middle are left out
 
 
@@ -50,7 +51,8 @@ def show_timeline(incident: dict[str, Any]) -> None:
             continue
         shown = f"{_clock(row.time)}  {row.what:<10}  {row.severity or '':<8}  {safe(row.text)}"
         if row.ratio is not None:
-            shown = f"{shown:<64}  {_bar(row.ratio)} {row.ratio:.3g} x threshold"
+            times = f"{row.ratio:,.0f}" if row.ratio >= DOUBTLESS else f"{row.ratio:.2g}"
+            shown = f"{shown:<64}  {_bar(row.ratio)} {times} x threshold"
         line(shown.rstrip())
 
 
