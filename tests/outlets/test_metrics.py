@@ -86,6 +86,7 @@ def test_each_number_is_what_the_engine_said() -> None:
         "mqtt_ids_errors_total": 6,
         "mqtt_ids_unwritten": 8,
         "mqtt_ids_alerts_total,attack=flood,severity=high,state=open": 1,
+        "mqtt_ids_alerts_total,attack=dos,severity=high,state=open": 0,
         "mqtt_ids_alerts_total,attack=flood,severity=high,state=update": 2,
         "mqtt_ids_score_ratio_bucket,le=0.1,role=client": 1,
         "mqtt_ids_score_ratio_bucket,le=0.5,role=client": 3,
@@ -133,6 +134,14 @@ def test_there_is_a_most_of_time_series() -> None:
     metrics.look(NOW)
     assert len(numbers(metrics.text().decode())) < 250
     assert len(metrics.text()) < 20_000
+
+
+def test_every_kind_of_alert_is_there_before_the_first() -> None:
+    """Else the first of its kind is no increase."""
+    metrics = Metrics()
+    metrics.look(NOW)
+    before = numbers(metrics.text().decode())
+    assert set(before) == set(numbers(filled().text().decode()))
 
 
 # --- over HTTP -----------------------------------------------------------------------------------

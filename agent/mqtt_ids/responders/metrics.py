@@ -7,9 +7,9 @@ are as many time series on the first day as in the thousandth attack.
 
 import math
 import threading
-from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from itertools import product, starmap
+from typing import Final, get_args
 
 import msgspec
 import numpy as np
@@ -37,6 +37,9 @@ RATIOS: Final = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 2.0, 4.0, 8.0, 16.0, 100.0, 1000
 MOST: Final = 1e6  # thresholds; a ratio beyond counts as this in the sum
 
 
+_KINDS: Final = (Attack, Severity, State)  # as the fields of Kind
+
+
 class Kind(msgspec.Struct, frozen=True):
     """By what alerts are counted; an alert of schema 1 holds it."""
 
@@ -61,7 +64,8 @@ class Metrics(Collector):
     """
 
     def __init__(self) -> None:
-        self._alerts: Counter[Kind] = Counter()
+        # All of them from the start: what begins at 1 has not increased, to Prometheus.
+        self._alerts = dict.fromkeys(starmap(Kind, product(*map(get_args, _KINDS))), 0)
         self._ratios = {role: np.zeros(len(RATIOS) + 1, np.int64) for role in Role}
         self._sums = dict.fromkeys(Role, 0.0)
         self._snapshot: Snapshot | None = None
@@ -87,7 +91,7 @@ class Metrics(Collector):
         """Take these and our own numbers as those of now."""
         self._snapshot = Snapshot(
             summary=summary,
-            alerts=dict(self._alerts),
+            alerts=self._alerts.copy(),
             ratios={role: counts.copy() for role, counts in self._ratios.items()},
             sums=dict(self._sums),
         )

@@ -44,12 +44,12 @@ class Scrapes:
         """Begin to listen. A port that is in use is tried again and again, after one line."""
         ready = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(ready)), name="mqtt-ids-metrics", daemon=True
+            target=self._serve, args=(ready,), name="mqtt-ids-metrics", daemon=True
         )
         self._thread.start()
-        ready.wait()
+        ready.wait(PATIENCE)
 
-    def stop(self, patience: float = 5.0) -> None:
+    def stop(self, patience: float = 2.0) -> None:
         """Close the port and every connection. Twice does no harm."""
         if self._thread is None or self._loop is None or self._task is None:
             return
@@ -57,6 +57,12 @@ class Scrapes:
             self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(patience)
         self._thread = None
+
+    def _serve(self, ready: threading.Event) -> None:
+        try:
+            asyncio.run(self._run(ready))
+        except Exception:
+            log.exception("metrics: failed, and nobody is answered any more; all else goes on")
 
     async def _run(self, ready: threading.Event) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
