@@ -22,8 +22,8 @@ settings.load_profile("patient")
 STRICT = os.environ.get("MQTT_IDS_STRICT") == "1"
 MUST_RUN = ("broker", "runtime", "data")
 MARKED_BY_FIXTURE = {"runtime": "runtime", "mqttset": "data"}
-# Tests of these folders that need a broker wait more than they work, and mind no others beside them;
-# but some of their files hold an agent to seconds or megabytes.
+# Tests of these folders that need a broker wait more than they work, and mind no others beside
+# them; but some of their files hold an agent to seconds or megabytes.
 WAITING = {Path(__file__).parent / name for name in ("bridge", "mosquitto", "plugin", "proxy")}
 MEASURES = {
     "test_bridge_attacks.py",

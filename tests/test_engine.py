@@ -632,3 +632,29 @@ def test_the_summary_comes_once_a_minute_and_soon_after_a_change(tmp_path: Path)
         assert summaries() == 4  # 9 s of changes: at once, and 5 s later
 
     played(Home(tmp_path), play)
+
+
+def test_each_alert_goes_into_the_file_as_it_went_out(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.jsonl"
+    published = []
+    for play in (lambda home: home.tick(alert()), lambda _: None):
+        home = Home(tmp_path / "state", export={"file": str(file)})
+        played(home, play)
+        published += home.alerts()
+    assert [one["state"] for one in published] == ["open", "closed"]  # the second start closes it
+    assert [json.loads(line) for line in file.read_bytes().splitlines()] == published
+
+
+def test_a_file_that_cannot_be_written_stops_no_alert(tmp_path: Path) -> None:
+    async def play(home: Home) -> None:
+        home.tick(alert())
+        for _ in range(100):
+            status = await home.ask(control.Status())
+            if status["unwritten"]:
+                break
+            await asyncio.sleep(0.1)
+        assert (status["unwritten"], status["errors"]) == (1, 0)
+
+    home = Home(tmp_path, export={"file": str(tmp_path)})  # a folder
+    played(home, play)
+    assert [one["state"] for one in home.alerts()] == ["open"]

@@ -140,15 +140,20 @@ def test_each_package_that_is_imported_is_declared_and_no_other() -> None:
     project = PYPROJECT["project"]
     extras = [each for name in USED_EXTRAS for each in project["optional-dependencies"][name]]
     declared = {
-        re.split(r"[^\w.-]", requirement)[0].lower()
+        _normal(re.split(r"[^\w.-]", requirement)[0])
         for requirement in [*project["dependencies"], *extras]
     } - {project["name"]}  # an extra may bring another
     names = {module.partition(".")[0] for path in sources() for module in imports(path)}
     foreign = names - set(sys.stdlib_module_names) - set(PACKAGES) - {"_typeshed"}  # types only
     found = metadata.packages_distributions()
-    imported = {each.lower() for name in foreign for each in found.get(name, [name])}
+    imported = {_normal(each) for name in foreign for each in found.get(name, [name])}
     assert imported - declared == set(), "declare them in pyproject.toml"
     assert declared - imported == {"ai-edge-litert"}, "the runtimes are imported by name"
+
+
+def _normal(name: str) -> str:
+    """A package's name as all its spellings are: PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_no_file_imports_a_folder_as_a_package() -> None:

@@ -87,6 +87,7 @@ def test_every_key_is_read() -> None:
             "threshold": 0.01,
             "learning": {"enabled": False, "every": "7d"},
             "limits": {"max_clients": 10, "incidents_kept": 20},
+            "export": {"file": "a.jsonl", "format": "ocsf", "max_size": "100kB", "keep": 0},
             "metrics": "[::1]:9108",
         }
     )
@@ -100,6 +101,9 @@ def test_every_key_is_read() -> None:
         "inline.websocket_tls_listen": HostPort("::", 9002),
     }
     assert (settings.inline.fail, settings.inline.connect_within) == ("closed", 5.0)
+    assert settings.export == type(settings.export)(
+        file=Path("a.jsonl"), format="ocsf", max_size=100_000, keep=0
+    )
     assert settings.metrics == HostPort("::1", 9108)
     assert str(settings.metrics) == "[::1]:9108"
     assert settings.allow.addresses == (ip_network("10.0.0.0/8"), ip_network("::1"))
@@ -144,6 +148,11 @@ def test_every_key_is_read() -> None:
             "is that of listen",
         ),
         ({"metrics": "127.0.0.1:0"}, "metrics:", "port from 1"),
+        ({"export": {"format": "json"}}, "export.format:", "alert or ocsf"),
+        ({"export": {"max_size": "5M"}}, "export.max_size:", "such as 5MB"),
+        ({"export": {"max_size": 5_000_000}}, "export.max_size:", "such as 5MB"),
+        ({"export": {"max_size": "99kB"}}, "export.max_size:", "from 100kB to 1000MB"),
+        ({"export": {"max_size": "2GB"}}, "export.max_size:", "from 100kB to 1000MB"),
         ({"topics": {"alerts": "ids/#"}}, "topics.alerts:", "wildcards"),
         ({"topics": {"alerts": "x", "status": "x"}}, "topics:", "three different"),
         ({"allow": {"client_ids": "ha-*"}}, "allow.client_ids:", "a list"),

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from mqtt_ids import database
 from mqtt_ids import store as store_module
+from mqtt_ids.alerts import Alert, State, encode
 from mqtt_ids.database import Changes, Database, Entry, Record
 from mqtt_ids.errors import StateError
 from mqtt_ids.policy import Ban, Handle
@@ -109,6 +111,75 @@ def test_an_urgent_change_is_written_at_once_and_an_update_is_not(
     wait_until(lambda: written() == 2)
 
 
+def a_whole_alert(name: str, score: float = 0.5, state: State = "update") -> bytes:
+    alert = Alert(
+        id=name,
+        state=state,
+        active=True,
+        severity="high",
+        attack="flood",
+        confidence=0.9,
+        time=score,
+        first_seen=0.0,
+        score=score,
+        threshold=0.01,
+    )
+    return encode(alert, 1_795_428_000.0)
+
+
+def test_each_change_that_is_written_is_kept_and_those_that_melted_are_one(
+    store: Store, folder: Path
+) -> None:
+    store.put_incident("a", a_whole_alert("a", 1.0, "open"), is_open=True, urgent=True)
+    wait_until(lambda: not store._changes.incidents and not store._writing.incidents)
+    for score in (2.0, 3.0, 4.0):
+        store.put_incident("a", a_whole_alert("a", score), is_open=True, urgent=False)
+    store.put_incident("b", a_whole_alert("b"), is_open=True, urgent=False)
+    store.log(Entry(at="now", what="ban", by="policy", incident="a"))
+    store.log(Entry(at="now", what="ban", by="policy", incident="b"))
+    told = [("open", 1.0), ("update", 4.0)]
+    assert [(one.state, one.score) for one in store.history("a")] == told
+    assert [one.incident for one in store.audit_of("a")] == ["a"]
+    store.close()
+    again = reopened(folder)
+    assert [(one.state, one.score) for one in again.history("a")] == told
+    assert [one.incident for one in again.audit_of("a")] == ["a"]
+    assert again.history("c") == []
+    again.close()
+
+
+def test_the_history_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "HISTORY_KEPT", 5)
+    store = reopened(folder)
+    for number in range(20):
+        alert = a_whole_alert(str(number))
+        store.put_incident(str(number), alert, is_open=True, urgent=False)
+    store.close()
+    again = reopened(folder)
+    assert [number for number in range(20) if again.history(str(number))] == [*range(15, 20)]
+    again.close()
+
+
+def test_a_file_of_the_version_before_is_taken_over(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = reopened(folder)
+    store.put_ban(ban())
+    store.put_incident("a", a_whole_alert("a"), is_open=True, urgent=False)
+    store.close()
+    execute(folder / FILE, "DROP TABLE history")
+    execute(folder / FILE, "PRAGMA user_version = 1")
+    again = reopened(folder)
+    assert (again.bans(), again.incident("a")) == ([ban()], a_whole_alert("a"))
+    assert again.history("a") == []
+    again.put_incident("a", a_whole_alert("a", 2.0), is_open=True, urgent=False)
+    again.close()
+    last = reopened(folder)
+    assert [one.score for one in last.history("a")] == [2.0]
+    last.close()
+    assert caplog.records == []
+
+
 def test_a_process_that_is_killed_keeps_what_was_urgent(folder: Path) -> None:
     script = f"""
 import time
@@ -195,8 +266,9 @@ def execute(file: Path, statement: str) -> None:
         replace_by_photos,
         lambda file: execute(file, "PRAGMA user_version = 99"),
         lambda file: execute(file, "DROP TABLE bans"),
+        lambda file: execute(file, "DROP TABLE history"),
     ],
-    ids=["text", "cut", "scrambled", "foreign", "newer", "lacking"],
+    ids=["text", "cut", "scrambled", "foreign", "newer", "lacking", "half"],
 )
 def test_a_file_that_cannot_be_used_is_set_aside(
     folder: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from mqtt_ids.names import bounded, canonical
+
 HandleKind = Literal["connection", "client_id", "username", "address"]
 
 
@@ -95,6 +97,21 @@ class Bans:
         """The ban in force on `handle` at wall time `now`."""
         ban = self._bans.get(handle)
         return ban if ban is not None and now < ban.until else None
+
+    def keep_out(
+        self, address: str | None, client_id: str | None, username: str | None, now: float
+    ) -> Ban | None:
+        """The ban in force at wall time `now` on who bears these names, as they were sent."""
+        handles: tuple[tuple[HandleKind, str | None], ...] = (
+            ("address", None if address is None else canonical(address)),
+            ("client_id", None if client_id is None else bounded(client_id)),
+            ("username", None if username is None else bounded(username)),
+        )
+        for kind, name in handles:
+            ban = None if name is None else self.find(Handle(kind, name), now)
+            if ban is not None:
+                return ban
+        return None
 
     def expire(self, now: float) -> list[Ban]:
         """Drop the bans that have ended by wall time `now`, and return them.

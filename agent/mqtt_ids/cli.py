@@ -20,7 +20,7 @@ from mqtt_ids.doctor_command import doctor
 from mqtt_ids.errors import ControlError, IdsError, StateError
 from mqtt_ids.evaluate_command import evaluate
 from mqtt_ids.policy import HandleKind
-from mqtt_ids.scan_command import scan
+from mqtt_ids.scan_command import PLOTS, ending, scan
 from mqtt_ids.settings import Settings
 from mqtt_ids.show import show_client_list, show_incident, show_incident_list, show_status
 from mqtt_ids.store import FILE, Store
@@ -97,18 +97,36 @@ def clients(state: Path, *, as_json: bool) -> None:
     show_default=True,
     help="How many to list.",
 )
+@click.option(
+    "--plot",
+    callback=reading(ending(*PLOTS)),
+    metavar="FILE",
+    help="Of one incident: draw its score over time, too: .png or .svg.",
+)
 @_state
 @_json
-def incidents(incident: str | None, limit: int, state: Path, *, as_json: bool) -> None:
-    """List the newest incidents, or show one with its reasons.
+def incidents(
+    incident: str | None, limit: int, plot: Path | None, state: Path, *, as_json: bool
+) -> None:
+    """List the newest incidents, or show one with its reasons and its timeline.
 
     \b
       mqtt-ids incidents
-      mqtt-ids incidents 01JDK3V8Q2M4YXN0Z7C5RT9WBE
+      mqtt-ids incidents 01JDK3V8Q2M4YXN0Z7C5RT9WBE --plot night.png
       mqtt-ids incidents --json | jq '.[] | select(.state != "closed")'
     """  # noqa: D301 - as above
+    if plot is not None:
+        if incident is None:
+            raise click.UsageError("--plot draws one incident; name its ID")
+        from mqtt_ids.scanning.plots import needed  # noqa: PLC0415 - an extra
+
+        needed(plot)
     result = control.ask(state, control.Incidents(id=incident, limit=limit))
     _json_or(as_json, result, show_incident_list if incident is None else show_incident)
+    if plot is not None:
+        from mqtt_ids import incident_plot  # noqa: PLC0415 - an extra
+
+        incident_plot.plot(plot, result)
 
 
 @ids.command()

@@ -72,4 +72,8 @@ class Desk:
             # An id on a terminal comes from a person; it is shown back only if it looks like one.
             known = request.id if re.fullmatch(r"[\w-]{1,64}", request.id) else "of this id"
             raise ControlError(f"there is no incident {known}")
-        return msgspec.Raw(found)
+        name = request.id
+        history = await asyncio.to_thread(self._store.history, name)
+        actions = await asyncio.to_thread(self._store.audit_of, name)
+        alert = msgspec.json.decode(found, type=dict[str, object])
+        return {**alert, "timeline": history, "actions": actions}

@@ -43,7 +43,7 @@ class Clients(msgspec.Struct, frozen=True, tag_field="command", tag="clients"):
 
 
 class Incidents(msgspec.Struct, frozen=True, tag_field="command", tag="incidents"):
-    """The newest incidents, or the one with this id."""
+    """The newest incidents, or the one with this id, its `timeline` and the `actions` about it."""
 
     id: str | None = None
     limit: int = 100

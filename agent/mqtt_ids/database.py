@@ -14,14 +14,19 @@ from typing import Literal
 import msgspec
 
 from mqtt_ids.errors import StateError
+from mqtt_ids.history import Moment, moment
 from mqtt_ids.policy import Ban, Handle
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 APPLICATION = 0x6D696473  # "mids": tells our file from any other SQLite file
 AUDIT_KEPT = 10_000
+HISTORY_KEPT = 10_000
 
+_HISTORY = """
+CREATE TABLE history (seq INTEGER PRIMARY KEY, incident TEXT NOT NULL, moment BLOB NOT NULL);
+"""
 _SCHEMA = f"""
 CREATE TABLE bans (
     kind TEXT NOT NULL, value TEXT NOT NULL, ban BLOB NOT NULL, PRIMARY KEY (kind, value)
@@ -30,6 +35,7 @@ CREATE TABLE incidents (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, open INTEGER NOT NULL, alert BLOB NOT NULL
 );
 CREATE TABLE audit (seq INTEGER PRIMARY KEY, entry BLOB NOT NULL);
+{_HISTORY}
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
@@ -97,7 +103,7 @@ class Changes:
 
         SQLite writes whole pages of 4 kB, each twice: one or two a row, and a few for the trees.
         """
-        rows = len(self.incidents) + len(self.bans) + len(self.audit) // 16
+        rows = len(self.incidents) + len(self.bans) + (len(self.audit) + len(self.incidents)) // 16
         text = sum(len(record.alert) for record in self.incidents.values())
         return 2 * ((rows + 4) * 4096 + text)
 
@@ -137,6 +143,11 @@ class Database:
                 " ON CONFLICT (id) DO UPDATE SET open = excluded.open, alert = excluded.alert",
                 [(name, one.open, one.alert) for name, one in changes.incidents.items()],
             )
+            moments = ((name, moment(one.alert)) for name, one in changes.incidents.items())
+            db.executemany(
+                "INSERT INTO history (incident, moment) VALUES (?, ?)",
+                [(name, msgspec.json.encode(one)) for name, one in moments if one is not None],
+            )
             for handle, ban in changes.bans.items():
                 key = (handle.kind, handle.value)
                 if ban is None:
@@ -150,9 +161,13 @@ class Database:
                 "INSERT INTO audit (entry) VALUES (?)",
                 [(msgspec.json.encode(entry),) for entry in changes.audit],
             )
-            for table, kept in (("incidents", incidents_kept), ("audit", AUDIT_KEPT)):
+            for table, kept in (
+                ("incidents", incidents_kept),
+                ("audit", AUDIT_KEPT),
+                ("history", HISTORY_KEPT),
+            ):
                 db.execute(
-                    f"DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - ?",  # noqa: S608 - two names of our own
+                    f"DELETE FROM {table} WHERE seq <= (SELECT max(seq) FROM {table}) - ?",  # noqa: S608 - names of our own
                     (kept,),
                 )
 
@@ -193,6 +208,22 @@ class Database:
         )
         return [msgspec.json.decode(data, type=Entry) for (data,) in rows]
 
+    def history(self, name: str) -> list[Moment]:
+        """The changes of one incident that are kept, the oldest first."""
+        rows = self._connection.execute(
+            "SELECT moment FROM history WHERE incident = ? ORDER BY seq", (name,)
+        )
+        return [msgspec.json.decode(data, type=Moment) for (data,) in rows]
+
+    def audit_of(self, name: str) -> list[Entry]:
+        """What was done about one incident, the oldest first."""
+        rows = self._connection.execute(
+            "SELECT entry FROM audit WHERE json_extract(CAST(entry AS TEXT), '$.incident') = ?"
+            " ORDER BY seq",
+            (name,),
+        )
+        return [msgspec.json.decode(data, type=Entry) for (data,) in rows]
+
 
 def _connect(file: Path) -> sqlite3.Connection:
     """A connection for any thread: `store.py` lets one at a time use it."""
@@ -205,6 +236,8 @@ def _connect(file: Path) -> sqlite3.Connection:
         )
         if _number(connection, "PRAGMA user_version") == 0 and not _tables(connection):
             connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        if _number(connection, "PRAGMA user_version") == 1:
+            connection.executescript(f"BEGIN; {_HISTORY} PRAGMA user_version = {VERSION}; COMMIT;")
     except sqlite3.Error:
         connection.close()
         raise
@@ -231,7 +264,8 @@ def _problem(file: Path) -> str | None:
         return "belongs to another program"
     if version > VERSION:
         return f"was written by a newer version (schema {version}, known is {VERSION})"
-    return None if tables == {"audit", "bans", "incidents"} else "lacks a table"
+    expected = {"audit", "bans", "incidents", *(["history"] if version > 1 else [])}
+    return None if tables == expected else "lacks a table"
 
 
 # Errors that a fresh file would meet as well.

@@ -7,15 +7,27 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mqtt_ids.detecting import Detecting
     from mqtt_ids.events import Sees
     from mqtt_ids.settings import Settings
+    from mqtt_ids.views import Judged
     from mqtt_ids_model import Model
 
 DEFAULT = "default"
+
+
+class MakeDetector(Protocol):
+    """Makes the detector for a sensor that sees so much. Raises ModelError, in one line."""
+
+    def __call__(
+        self, settings: Settings, sees: Sees, judged: Callable[[Judged], None] | None = None
+    ) -> Detecting:
+        """The detector that the settings ask for; `judged` gets each round's scores."""
 
 
 def open_model(name: str) -> Model:
@@ -34,8 +46,10 @@ def open_model(name: str) -> Model:
     return load_model(shipped, NAMES, CONTEXT)
 
 
-def open_detector(settings: Settings, sees: Sees) -> Detecting:
-    """The detector that the settings ask for. Raises ModelError, in one line."""
+def open_detector(
+    settings: Settings, sees: Sees, judged: Callable[[Judged], None] | None = None
+) -> Detecting:
+    """The detector that the settings ask for: see `MakeDetector`."""
     from mqtt_ids.detector import Detector  # noqa: PLC0415
 
     return Detector(
@@ -43,4 +57,5 @@ def open_detector(settings: Settings, sees: Sees) -> Detecting:
         sees=sees,
         threshold=settings.threshold,
         max_clients=settings.limits.max_clients,
+        judged=judged,
     )

@@ -18,6 +18,8 @@ Network = IPv4Network | IPv6Network
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhdw])")
 _ORIGIN = re.compile(r"https?://[^/?#@\sA-Z]{1,255}")
+_BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(r"([0-9]{1,6})(kB|MB|GB)")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel = 2  # an alias within aliases in YAML can stand for gigabytes of text
 _LIST_LIMIT = 1000  # entries
@@ -128,6 +130,18 @@ def duration(least: float, most: float) -> Reader:
         if not least <= length <= most:
             raise _wrong(value, f"a duration from {least:g}s to {most:g}s, such as 10m, 24h or 7d")
         return length
+
+    return reader
+
+
+def size(least: int, most: int) -> Reader:
+    """A size such as 5MB between two bounds, both in bytes and both included; in bytes."""
+
+    def reader(value: object) -> object:
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        if match is not None and least <= (found := int(match[1]) * _BYTES[match[2]]) <= most:
+            return found
+        raise _wrong(value, f"a size from {least // 1000}kB to {most // 10**6}MB, such as 5MB")
 
     return reader
 

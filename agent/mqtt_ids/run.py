@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,10 +24,11 @@ from mqtt_ids.detecting import ClientView, Detecting, client_rows
 from mqtt_ids.errors import StateError
 from mqtt_ids.events import AnyEvent, Published, Sees
 from mqtt_ids.faults import Faults
-from mqtt_ids.models import open_detector
-from mqtt_ids.names import bounded, canonical, known_address
-from mqtt_ids.policy import Ban, Handle, Neighbours, Scene
+from mqtt_ids.models import MakeDetector, open_detector
+from mqtt_ids.names import known_address
+from mqtt_ids.policy import Ban, Neighbours, Scene
 from mqtt_ids.responders.act import Actuator, Responder
+from mqtt_ids.responders.outlets import Outlets
 from mqtt_ids.responders.publish import Learning, Publish, Publisher, Summary
 from mqtt_ids.responders.report import Reporter
 from mqtt_ids.settings import Settings
@@ -61,7 +63,7 @@ class Engine:
         wall: Callable[[], float] = time.time,
         detector: Detecting | None = None,
         own_ids: frozenset[str] = frozenset(),
-        make_detector: Callable[[Settings, Sees], Detecting] = open_detector,
+        make_detector: MakeDetector = open_detector,
         backlog: Backlog | None = None,
         withdraw: Callable[[], None] = lambda: None,
     ) -> None:
@@ -72,12 +74,13 @@ class Engine:
         self._wall = wall
         self._own_ids = own_ids
         self._detector = detector
-        self._make_detector = make_detector
         self._backlog = backlog
         self._store = Store(settings.state_dir, incidents_kept=settings.limits.incidents_kept)
         self._faults = Faults()
         self._responder = Responder(settings, actuator, self._store, self._failed)
-        self._publisher = Publisher(publish, settings.topics, withdraw)
+        self._outlets = Outlets(settings, self._failed)
+        self._make_detector = partial(make_detector, settings, judged=self._outlets.judged)
+        self._publisher = Publisher(publish, settings.topics, withdraw, self._outlets.alert)
         desk = Desk(
             responder=self._responder,
             store=self._store,
@@ -108,7 +111,7 @@ class Engine:
         nothing is left behind.
         """
         if self._detector is None:
-            self._detector = self._make_detector(self._settings, self._sees)
+            self._detector = self._make_detector(self._sees)
         self._store.open()
         try:
             await self._control.start()
@@ -116,6 +119,7 @@ class Engine:
             self._store.close()
             raise
         self._responder.restore(self._store.bans(), self._wall())
+        self._outlets.start()
         self._safely("the state", self._reporter.close_left_open)
         self._started = self._clock()
         self._due = self._started + TICK
@@ -141,6 +145,7 @@ class Engine:
                 await self._task
         self._safely("publishing", lambda: self._publisher.status("offline"))
         await self._control.stop()
+        await asyncio.to_thread(self._outlets.stop)
         await asyncio.to_thread(self._store.close)
 
     def look_again(self, sees: Sees) -> None:
@@ -150,7 +155,7 @@ class Engine:
         """
         if sees == self._sees or self._detector is None:
             return
-        fresh, now = self._make_detector(self._settings, sees), self._clock()
+        fresh, now = self._make_detector(sees), self._clock()
         before, self._detector, self._sees = self._detector, fresh, sees
         self._started = now
         self._safely("an alert", lambda: self._report(before.end(now), now))
@@ -186,17 +191,7 @@ class Engine:
     ) -> Ban | None:
         """The ban that keeps this one out, if there is one. O(1), and never raises."""
         bans = self._responder.bans
-        if not bans:
-            return None
-        now = self._wall()
-        ban = None
-        if address is not None:
-            ban = bans.find(Handle("address", canonical(address)), now)
-        if ban is None and client_id is not None:
-            ban = bans.find(Handle("client_id", bounded(client_id)), now)
-        if ban is None and username is not None:
-            ban = bans.find(Handle("username", bounded(username)), now)
-        return ban
+        return bans.keep_out(address, client_id, username, self._wall()) if bans else None
 
     async def _run(self) -> None:
         """Tick once a second. A flood that starves the loop is met by `feed`."""
@@ -269,17 +264,22 @@ class Engine:
         return view.learned or settling or alert.first_seen - view.since >= ESTABLISHED
 
     def _tell(self, now: float) -> None:
-        """Publish the summary when it is due."""
+        """Publish the summary when it is due; for Prometheus there are new numbers."""
+        self._outlets.look(self._summary)
         reporter = self._reporter
         gist = (
             reporter.open_incidents,
             reporter.active,
             len(self._responder.bans),
             self._faults.count > 0,
-            self._store.unwritten > 0,
+            self._unwritten > 0,
         )
         if self._publisher.wants_summary(gist, now):
             self._publisher.summary(self._summary(), gist, now)
+
+    @property
+    def _unwritten(self) -> int:
+        return self._store.unwritten + self._outlets.unwritten
 
     def _summary(self) -> Summary:
         backlog = self._backlog
@@ -300,7 +300,7 @@ class Engine:
             + (0 if self._detector is None else self._detector.skipped)
             + (0 if backlog is None else backlog.skipped),
             errors=self._faults.count,
-            unwritten=self._store.unwritten,
+            unwritten=self._unwritten,
         )
 
     def _overview(self) -> dict[str, Any]:

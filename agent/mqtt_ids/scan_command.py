@@ -16,7 +16,7 @@ LOGS: Final = (".jsonl", ".parquet")
 PLOTS: Final = (".png", ".svg")
 
 
-def _ending(*endings: str) -> read.Reader:
+def ending(*endings: str) -> read.Reader:
     """A file whose name ends in one of these."""
 
     def reader(value: object) -> object:
@@ -51,13 +51,13 @@ def _threshold(value: object) -> object:
 @click.option("--json", "as_json", is_flag=True, help="Print each alert as a line of JSON.")
 @click.option(
     "--events",
-    callback=reading(_ending(*LOGS)),
+    callback=reading(ending(*LOGS)),
     metavar="FILE",
     help="Write what was seen as an event log: .jsonl or .parquet.",
 )
 @click.option(
     "--plot",
-    callback=reading(_ending(*PLOTS)),
+    callback=reading(ending(*PLOTS)),
     metavar="FILE",
     help="Draw the scores over time and the incidents: .png or .svg.",
 )

@@ -23,6 +23,7 @@ Threshold = Literal["budget", "mean-std"] | float
 Form = Literal["entities", "device"]
 ProxyProtocol = Literal["none", "v1", "v2"]
 Fail = Literal["open", "closed"]
+LineFormat = Literal["alert", "ocsf"]
 
 _T = TypeVar("_T")
 
@@ -110,6 +111,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     incidents_kept: int = 10_000
 
 
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of alerts, one JSON object a line.
+
+    From `max_size` bytes on it makes room for a new one, and `keep` old ones stay.
+    """
+
+    file: Path | None = None
+    format: LineFormat = "alert"
+    max_size: int = 5_000_000
+    keep: int = 5
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that can be configured. The defaults watch, alert, and touch nobody."""
 
@@ -129,6 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Threshold = "budget"
     learning: Learning = msgspec.field(default_factory=Learning)
     limits: Limits = msgspec.field(default_factory=Limits)
+    export: Export = msgspec.field(default_factory=Export)
     metrics: read.HostPort | None = None
 
     def places(self) -> Iterator[tuple[str, read.HostPort]]:
@@ -213,6 +227,12 @@ _KEYS: dict[str, read.Reader | dict[str, read.Reader]] = {
     "threshold": read.either(read.one_of("budget", "mean-std"), read.number(1e-12, 1e12)),
     "learning": {"enabled": read.flag, "every": read.duration(3600, 365 * 86_400)},
     "limits": {"max_clients": read.whole(1, 100_000), "incidents_kept": read.whole(1, 1_000_000)},
+    "export": {
+        "file": read.optional(read.path),
+        "format": read.one_of("alert", "ocsf"),
+        "max_size": read.size(100_000, 10**9),
+        "keep": read.whole(0, 100),
+    },
     "metrics": read.optional(read.host_port),
 }
 
@@ -225,6 +245,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "protect": Protect,
     "learning": Learning,
     "limits": Limits,
+    "export": Export,
 }
 
 

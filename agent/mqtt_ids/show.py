@@ -6,6 +6,7 @@ from typing import Any
 from mqtt_ids.alerts import iso
 from mqtt_ids.readers import spell
 from mqtt_ids.tables import line, table
+from mqtt_ids.timeline import show_timeline
 
 _KINDS = {"client_id": "client", "username": "user"}
 
@@ -79,7 +80,7 @@ def show_incident_list(incidents: Sequence[dict[str, Any]]) -> None:
 
 
 def show_incident(incident: dict[str, Any]) -> None:
-    """One incident with its reasons."""
+    """One incident with its reasons and its timeline."""
     line(f"{incident['attack']}, severity {incident['severity']}, {incident['state']}")
     if incident["also"]:
         line(f"also       {', '.join(incident['also'])}")
@@ -93,6 +94,7 @@ def show_incident(incident: dict[str, Any]) -> None:
     for reason in incident["reasons"]:
         share = "" if reason["share"] is None else f" ({reason['share']:.0%} of the error)"
         line(f"because    {reason['text']}{share}")
+    show_timeline(incident)
 
 
 def _handle(handle: dict[str, str] | None) -> tuple[str | None, str | None]:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from mqtt_ids.database import Changes, Database, Entry, Record
 from mqtt_ids.errors import StateError
+from mqtt_ids.history import Moment, moment
 from mqtt_ids.policy import Ban, Handle
 from mqtt_ids.state_folder import StateFolder
 
@@ -153,6 +154,27 @@ class Store:
         if waiting is not None:
             return waiting.alert
         return self._read(lambda database: database.incident(name), None)
+
+    def history(self, name: str) -> list[Moment]:
+        """The changes of one incident that are kept, the oldest first, unwritten ones included.
+
+        Those that were told within the minute have melted into one.
+        """
+        with self._wake:
+            held = (self._writing.incidents, self._changes.incidents)
+            waiting = [moment(one[name].alert) for one in held if name in one]
+        none: list[Moment] = []
+        stored = self._read(lambda database: database.history(name), none)
+        return [*stored, *(one for one in waiting if one is not None and one not in stored)]
+
+    def audit_of(self, name: str) -> list[Entry]:
+        """What was done about one incident, the oldest first."""
+        with self._wake:
+            held = (self._writing.audit, self._changes.audit)
+            waiting = [entry for one in held for entry in one if entry.incident == name]
+        none: list[Entry] = []
+        stored = self._read(lambda database: database.audit_of(name), none)
+        return [*stored, *(entry for entry in waiting if entry not in stored)]
 
     def audit(self, limit: int) -> list[Entry]:
         """The newest entries of the log of actions, the newest first."""

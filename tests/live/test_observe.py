@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from live_attacks import play_until_told
-from live_broker import HOST, Broker, until
+from live_broker import HOST, Broker, free_port, until
 from live_home import (
     ATTACKS,
     FAMILY,
@@ -26,10 +26,12 @@ from live_home import (
     residents,
 )
 from live_tools import MARKER, SCHEMA, Heard, Listener, Raw, Stage, Told
+from outlet_tools import complaints, numbers, scrape
 
 from mqtt_ids import control
 from mqtt_ids.lab import wire
 from mqtt_ids.lab.actions import Connect
+from mqtt_ids.readers import HostPort
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -55,17 +57,19 @@ class Evening(NamedTuple):
     will_code: bytes
     publisher_cut: bool
     exit_code: int
-    written: list[tuple[str, bytes]]  # files of the state folder, and what the broker logged
+    written: list[tuple[str, bytes]]  # files, what the broker logged, and what whoever asks is told
 
 
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     folder = tmp_path_factory.mktemp("observe")
-    with Broker(folder, logins(), mode="observe") as broker:
-        yield play(broker)
+    export = {"file": str(folder / "state" / "alerts.jsonl"), "format": "ocsf"}
+    metrics = HostPort(HOST, free_port())
+    with Broker(folder, logins(), mode="observe", export=export, metrics=str(metrics)) as broker:
+        yield play(broker, metrics)
 
 
-def play(broker: Broker) -> Evening:
+def play(broker: Broker, metrics: HostPort) -> Evening:
     lost: list[str] = []
     with Listener(broker.port, (LISTENER, password(LISTENER)), MARKED_TOPIC) as ear:
         with Stage(broker.port) as stage:
@@ -79,6 +83,7 @@ def play(broker: Broker) -> Evening:
             time.sleep(SETTLES)
             lost_by_then = list(lost)
         written = files(broker)  # a database leaves more behind while it is open
+        written += answers(broker, metrics)
         exit_code = broker.stop()
         until(lambda: ear.on("$ids/status")[-1].payload == b"offline", 5.0)
     found = sorted({told.alert["address"] for told in ear.alerts()})
@@ -100,6 +105,13 @@ def play(broker: Broker) -> Evening:
 def files(broker: Broker) -> list[tuple[str, bytes]]:
     paths = [broker.log, *broker.state.rglob("*")]
     return [(path.name, path.read_bytes()) for path in paths if path.is_file()]
+
+
+def answers(broker: Broker, metrics: HostPort) -> list[tuple[str, bytes]]:
+    """What the control socket and the metrics tell."""
+    requests = (control.Status(), control.Clients(), control.Incidents())
+    told = [(type(one).__name__, json.dumps(broker.ask(one)).encode()) for one in requests]
+    return [*told, ("metrics", scrape(metrics)[1].encode())]
 
 
 def attack(stage: Stage, ear: Listener, together: tuple[str, ...]) -> dict[str, float]:
@@ -202,6 +214,26 @@ def test_who_speaks_as_the_detector_is_refused_and_not_heard(evening: Evening) -
     assert all(heard.payload not in {SPOOFED, b"offline"} for heard in on(evening, "$ids/alerts"))
 
 
+def test_the_file_tells_the_same_as_findings(evening: Evening) -> None:
+    file = next(data for name, data in reversed(evening.written) if name == "alerts.jsonl")
+    found = [json.loads(line) for line in file.splitlines()]
+    assert [one for one in found if complaints(one)] == []
+    opened = [told.alert["id"] for told in evening.alerts if told.alert["state"] == "open"]
+    created = [one["finding_info"]["uid"] for one in found if one["activity_name"] == "Create"]
+    assert created == opened
+
+
+def test_the_metrics_count_what_was_told(evening: Evening) -> None:
+    text = next(data for name, data in evening.written if name == "metrics").decode()
+    found = numbers(text)
+    alerts = sum(count for name, count in found.items() if name.startswith("mqtt_ids_alerts_total"))
+    assert 0 < alerts <= len(evening.alerts)
+    assert found["mqtt_ids_active_incidents"] >= len(ATTACKS)
+    assert found["mqtt_ids_score_ratio_count,role=client"] > 100
+    far = found["mqtt_ids_score_ratio_bucket,le=1.0,role=host"]
+    assert 0 < far < found["mqtt_ids_score_ratio_count,role=host"]
+
+
 def on(evening: Evening, topic: str) -> list[Heard]:
     return [heard for heard in evening.heard if heard.topic == topic]
 
@@ -235,6 +267,7 @@ def test_no_payload_and_no_password_leaves_the_sensor(evening: Evening) -> None:
     assert {heard.topic for heard in ours} == {"$ids/alerts", "$ids/status", "$ids/summary"}
     assert [heard for heard in ours if secret in heard.payload] == []
     assert [name for name, data in evening.written if secret in data] == []
-    assert {"state.db", "broker.log"} <= {name for name, _ in evening.written}
+    outlets = {"state.db", "broker.log", "alerts.jsonl", "metrics", "Status", "Incidents"}
+    assert outlets <= {name for name, data in evening.written if data}
     logged = next(data for name, data in evening.written if name == "broker.log")
     assert b"watching as amqtt" in logged

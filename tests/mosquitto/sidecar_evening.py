@@ -28,6 +28,7 @@ class Evening(NamedTuple):
     memory: float  # MB, at its peak
     told: str  # what it said on standard error
     exit_code: int
+    files: dict[str, bytes]  # what it has left behind, by name
 
 
 def play(setup: Setup) -> Evening:
@@ -59,7 +60,8 @@ def play(setup: Setup) -> Evening:
         attacks["spoofing"] = spoof(port, ear, setup.source)
         status, memory = agent.status(), agent.memory("VmHWM")
         exit_code = agent.stop()
-    return Evening(alerts(ear), attacks, lost, clients, status, memory, agent.told, exit_code)
+    told, files = agent.told, agent.files
+    return Evening(alerts(ear), attacks, lost, clients, status, memory, told, exit_code, files)
 
 
 def attack(stage: Stage, ear: Listener, source: str, together: tuple[str, ...]) -> dict[str, Seen]:

@@ -47,10 +47,12 @@ def _by_file(folder: Path, *, everything: bool) -> Mosquitto:
 
 
 def _agent(folder: Path, url: str, log: Path | None, ca: Path | None = None) -> Agent:
-    """One that logs in as the home's listener does."""
+    """One that logs in as the home's listener does, and writes its alerts into a file too."""
     user, env = LISTENER, {"MQTT_IDS_PASSWORD": password(LISTENER)}
     tls = {} if ca is None else {"ca": str(ca)}
-    return Agent(folder / "a", url.replace("//", f"//{user}@"), log=log, env=env, tls=tls)
+    export = {"file": str(folder / "a" / "alerts.jsonl")}
+    url = url.replace("//", f"//{user}@")
+    return Agent(folder / "a", url, log=log, env=env, tls=tls, export=export)
 
 
 @contextmanager

@@ -88,6 +88,12 @@ class Agent:
         """What it has said since its last start."""
         return self.output.read_bytes()[self._began_at :].decode("utf-8", "replace")
 
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is in its folder, by name."""
+        paths = [path for path in self._config.parent.rglob("*") if path.is_file()]
+        return {path.name: path.read_bytes() for path in paths}
+
     def start(self) -> None:
         """Begin; returns at once."""
         self._began_at = self.output.stat().st_size

@@ -3,6 +3,7 @@
 In each set-up one evening is played; the tests look at what a plain subscriber heard of it.
 """
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -157,5 +158,15 @@ def test_all_went_well(played: Played) -> None:
     assert evening.exit_code == 0
     assert (status["skipped"], status["errors"], status["lag"] < 2.0) == (0, 0, True)
     assert "Traceback" not in evening.told
-    assert MARKER not in evening.told
     assert evening.memory <= 90.0
+
+
+def test_no_payload_and_no_password_is_in_any_file(played: Played) -> None:
+    files = played.evening.files
+    assert {"state.db", "agent.out"} <= files.keys()
+    assert MARKER not in played.evening.told
+    assert [name for name, data in files.items() if MARKER.encode() in data] == []
+    if played.name != "dynamic security":  # where the agent is another's
+        written = [json.loads(line) for line in files["alerts.jsonl"].splitlines()]
+        opened = {told.alert["id"] for told in played.evening.alerts}
+        assert opened == {one["id"] for one in written}

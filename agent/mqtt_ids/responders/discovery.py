@@ -10,13 +10,12 @@ Assistant stores.
 """
 
 import hashlib
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, get_args, get_type_hints
 
 import msgspec
 
 from mqtt_ids.alerts import Attack
+from mqtt_ids.release import release
 from mqtt_ids.responders.publish import EVERY, Learning
 from mqtt_ids.settings import Mode, Settings, Topics
 
@@ -88,18 +87,16 @@ class Discovery:
         return {f"{self._prefix}/device/{self._device}/config": config}
 
     def _shared(self) -> Config:
-        origin: Config = {"name": "mqtt-ids"}
-        with suppress(PackageNotFoundError):  # run from its sources
-            origin["sw_version"] = version("mqtt-ids")
+        version = release()
         return {
             "device": {
                 "identifiers": [self._device],
                 "name": "mqtt-ids",
                 "manufacturer": "mqtt-ids",
                 "model": "Intrusion detection for MQTT",
-                **{key: value for key, value in origin.items() if key == "sw_version"},
+                "sw_version": version,
             },
-            "origin": origin,
+            "origin": {"name": "mqtt-ids", "sw_version": version},
         }
 
     def _entities(self) -> dict[str, Config]:

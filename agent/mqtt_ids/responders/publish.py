@@ -61,13 +61,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class Publisher:
     """Publishes on the topics of the settings, and keeps summaries rare.
 
-    `withdraw` takes away what others have retained on our behalf.
+    `withdraw` takes away what others have retained on our behalf; `also` gets each alert as well.
     """
 
     def __init__(
-        self, publish: Publish, topics: Topics, withdraw: Callable[[], None] = lambda: None
+        self,
+        publish: Publish,
+        topics: Topics,
+        withdraw: Callable[[], None] = lambda: None,
+        also: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self._publish = publish
+        self._also = also
         self._topics = topics
         self._withdraw = withdraw
         self._sent: float | None = None
@@ -75,7 +80,10 @@ class Publisher:
 
     def alert(self, data: bytes) -> None:
         """One change of one incident, not retained."""
-        self._publish(self._topics.alerts, data, False)  # noqa: FBT003 - the sensor's signature
+        try:
+            self._publish(self._topics.alerts, data, False)  # noqa: FBT003 - the sensor's signature
+        finally:
+            self._also(data)
 
     def status(self, status: Literal["online", "offline"]) -> None:
         """Whether we watch, retained."""

@@ -34,7 +34,7 @@ _LINES: Final = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00",
     "#5d3a9b", "#8c564b", "#bcbd22", "#000000", "#7f7f7f", "#17becf",
 )  # fmt: skip
-_COLOURS: Final = {"critical": "#7f0000", "high": "#d62728", "medium": "#a86400", "low": "#0072b2"}
+COLOURS: Final = {"critical": "#7f0000", "high": "#d62728", "medium": "#a86400", "low": "#0072b2"}
 
 Wall = Callable[[float], float]
 
@@ -45,7 +45,7 @@ def needed(path: Path) -> None:
         raise IdsError("a plot needs matplotlib; install it with: pip install 'mqtt-ids[plot]'")
     if path.is_dir():
         raise IdsError(f"{path}: is a folder; name a file in it")
-    _write(path, None)
+    write(path, None)
 
 
 def plot(path: Path, curves: Curves, findings: Findings, wall: Wall, title: str) -> None:
@@ -58,10 +58,10 @@ def plot(path: Path, curves: Curves, findings: Findings, wall: Wall, title: str)
         figure = _figure(curves, findings, wall, title)
         image = io.BytesIO()
         figure.savefig(image, format=path.suffix[1:], dpi=_DPI)
-    _write(path, image.getvalue())
+    write(path, image.getvalue())
 
 
-def _write(path: Path, image: bytes | None) -> None:
+def write(path: Path, image: bytes | None) -> None:
     """Write a file whole or not at all; None tries whether that could be done."""
     part = path.with_name(f".{path.name}.part")
     try:
@@ -131,7 +131,7 @@ def _shade(axes: "Axes", findings: Findings, wall: Wall) -> None:
         alert = one.alert
         since, until = _day(wall(alert.first_seen)), _day(wall(one.last))
         until = max(until, since + (right - left) / 400)
-        colour = _COLOURS.get(alert.severity, "gray")
+        colour = COLOURS.get(alert.severity, "gray")
         axes.axvspan(since, until, color=colour, alpha=0.18, linewidth=0)
         late = since > left + 0.7 * (right - left)
         axes.annotate(

@@ -1,11 +1,14 @@
 """The detector behind a sidecar: for what the sources show now."""
 
+from collections.abc import Callable
+
 from mqtt_ids.detecting import Detecting
 from mqtt_ids.detector import Detector
 from mqtt_ids.events import SENSORS, Sees
 from mqtt_ids.models import open_model
 from mqtt_ids.settings import Settings
 from mqtt_ids.sidecar.crowd import WithCrowd
+from mqtt_ids.views import Judged
 
 STEADY = 60.0  # seconds for which less is seen before everybody is judged by less
 FIRST_GUESS = SENSORS["log"]
@@ -13,7 +16,9 @@ CROWD_SEES = SENSORS["debug-log"]  # one client that is always connected
 CROWD_CLIENTS = 8  # there is one
 
 
-def open_eyes(settings: Settings, sees: Sees) -> Detecting:
+def open_eyes(
+    settings: Settings, sees: Sees, judged: Callable[[Judged], None] | None = None
+) -> Detecting:
     """A detector of clients, and one of the crowd. Raises ModelError, in one line.
 
     Who sees refusals has a credential for each: see `guesses`.
@@ -23,7 +28,9 @@ def open_eyes(settings: Settings, sees: Sees) -> Detecting:
         sees |= Sees.CREDENTIALS
 
     def one(seen: Sees, most: int) -> Detector:
-        return Detector(model, sees=seen, threshold=settings.threshold, max_clients=most)
+        return Detector(
+            model, sees=seen, threshold=settings.threshold, max_clients=most, judged=judged
+        )
 
     clients, crowd = one(sees, settings.limits.max_clients), one(CROWD_SEES, CROWD_CLIENTS)
     return WithCrowd(clients, crowd, hears=Sees.PINGS in sees)
