@@ -5,12 +5,14 @@
 
 # Choices, as in: make test-wheel ARGS="tests/test_packets.py -k truncated"
 #   ARGS       more arguments for pytest, the fuzzer or the evaluation
-#   WORKERS    pytest processes for the tests that need no broker; live ones are steadier alone
+#   WORKERS    pytest processes for the tests that need no broker
 #   WAITERS    the same for tests that mostly wait for a broker
+#   EVENINGS   the same for those that hold us to seconds; 1 is steadier on a busy machine
 #   PYTHON     the Python to use, PYTHON311 the one for tflite-runtime; else they are looked for
 #   PYTHON_HOMEASSISTANT  of 3.13 or 3.11, which decides the version of Home Assistant
 WORKERS ?= 2
 WAITERS ?= 4
+EVENINGS ?= 2
 
 # Two BLAS threads on a busy machine are many times slower than one.
 export OMP_NUM_THREADS = 1
@@ -21,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check programs test-wheel test-tflite-runtime test-homeassistant bench \
+.PHONY: help demo test check programs test-wheel test-long test-tflite-runtime test-homeassistant bench \
 	evaluate fuzz lab format clean venv venv-tflite-runtime
 
 help: ## show this
@@ -38,13 +40,13 @@ check: venv ## lint, format and types
 	.venv/bin/mypy
 
 # With ARGS one run; without, those that need no broker go side by side, so do those that mostly wait
-# for one, and then the live ones alone.
+# for one, and then the live ones, two at a time.
 test-wheel: export MQTT_IDS_RUNTIME = ai-edge-litert
 test-wheel: venv programs ## the tests, on the built wheel
 ifeq ($(strip $(ARGS)),)
 	.venv/bin/pytest -n $(WORKERS) -m "not broker"
 	.venv/bin/pytest -n $(WAITERS) --dist loadfile -m patient
-	.venv/bin/pytest -m "broker and not patient"
+	.venv/bin/pytest -n $(EVENINGS) --dist loadfile -m "broker and not patient and not long"
 else
 	.venv/bin/pytest $(ARGS)
 endif
@@ -57,6 +59,9 @@ test-tflite-runtime: venv-tflite-runtime ## the demo and the model's tests, unde
 		.venv-tflite-runtime/bin/mqtt-ids demo; \
 		MQTT_IDS_RUNTIME=tflite-runtime .venv-tflite-runtime/bin/pytest -m runtime; \
 	fi
+
+test-long: venv programs ## the live evenings that make test leaves out
+	.venv/bin/pytest -m long $(ARGS)
 
 # Its own environment, 500 MB; pip would take many times longer than uv.
 test-homeassistant: venv programs .venv-homeassistant/made-of ## our device in a real Home Assistant

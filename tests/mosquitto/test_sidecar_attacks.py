@@ -50,7 +50,14 @@ class Played(NamedTuple):
         ]
 
 
-@pytest.fixture(scope="module", params=SETUPS)
+# The same lines from the same file: dynamic security and TLS have tests of their own.
+ALIKE: Final = frozenset({"dynamic security", "TLS"})
+PLAYED: Final = [
+    pytest.param(name, marks=[pytest.mark.long] if name in ALIKE else []) for name in SETUPS
+]
+
+
+@pytest.fixture(scope="module", params=PLAYED)
 def played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Played]:
