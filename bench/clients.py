@@ -20,6 +20,11 @@ def connected(
     link = socket.create_connection(
         ("127.0.0.1", port), timeout=PATIENCE, source_address=(address, 0)
     )
+    return greet(link, client_id, keep_alive)
+
+
+def greet(link: socket.socket, client_id: str, keep_alive: int = 60) -> socket.socket:
+    """The same over a link that is there."""
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     link.sendall(wire.connect(Connect(client_id=client_id, keep_alive=keep_alive)))
     if exactly(link, CONNACK_SIZE)[3] != 0:

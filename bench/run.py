@@ -9,6 +9,7 @@ from importlib.metadata import version
 import capture
 import detector
 import flood
+import inline
 import messages
 import mosquitto_log
 import report
@@ -21,6 +22,7 @@ PARTS = {
     "score": scoring.run,
     "messages": messages.run,
     "flood": flood.run,
+    "inline": inline.run,
 }
 
 

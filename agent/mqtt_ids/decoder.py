@@ -9,7 +9,7 @@ A packet that breaks the protocol becomes a MalformedPacket and decoding goes on
 only what cannot be recovered from sets `lost`. Section numbers are those of the MQTT 5 standard.
 """
 
-from typing import Final, cast
+from typing import Final
 
 from mqtt_ids.packet_bodies import Header, decode_body
 from mqtt_ids.packet_fields import (
@@ -31,14 +31,7 @@ from mqtt_ids.packet_headers import (
     payload_start,
 )
 from mqtt_ids.packet_properties import read_properties
-from mqtt_ids.packets import (
-    MQTT_5,
-    ConnectPacket,
-    MalformedPacket,
-    Packet,
-    PacketType,
-    PublishPacket,
-)
+from mqtt_ids.packets import ConnectPacket, MalformedPacket, Packet, PacketType, PublishPacket
 from mqtt_ids.plain_publishes import plain_publishes
 from mqtt_ids.topic_aliases import TopicAliases
 
@@ -62,6 +55,7 @@ class Decoder:
         "_connect_seen",
         "_expecting",
         "_from_client",
+        "_from_start",
         "_max_connect",
         "_max_packet",
         "_need",
@@ -95,7 +89,8 @@ class Decoder:
         self._expecting = from_client and expect_connect  # the first byte is still to come
         self._unproven = 0 if expect_connect else PROOF  # packets still to prove the boundary
         self._connect_seen = False
-        self._aliases = TopicAliases(complete=expect_connect)
+        self._from_start = expect_connect
+        self._aliases: TopicAliases | None = None  # from the first on: most clients use none
         self._buffer = bytearray()  # the part held of a packet that is not complete
         self._need = 0  # how long the buffer must be to get any further
         self._skip = 0  # bytes still to come of the payload, or of a packet that was refused
@@ -110,7 +105,8 @@ class Decoder:
     def held(self) -> int:
         """Bytes held in all: buffered, in topics with an alias, in one whose payload is to come."""
         topic = self._pending.topic if type(self._pending) is PublishPacket else None
-        return len(self._buffer) + self._aliases.held + len(topic or "")
+        aliases = 0 if self._aliases is None else self._aliases.held
+        return len(self._buffer) + aliases + len(topic or "")
 
     @property
     def between_packets(self) -> bool:
@@ -184,9 +180,9 @@ class Decoder:
         self._need = 2
         usual = not self._unproven and self._max_packet >= MORE
         while end - at > 1 and not self.lost:
-            if usual and self.version < MQTT_5 and data[at] >> 4 == _PUBLISH:
-                here, at = at, plain_publishes(data, at, cast("list[PublishPacket]", out))
-                if at > here:
+            if usual and data[at] >> 4 == _PUBLISH:
+                before, at = at, plain_publishes(data, at, self.version, out)
+                if at > before:
                     continue
             stop = self._packet(data, at, out)
             if stop is None:
@@ -195,7 +191,7 @@ class Decoder:
                 self._skip = stop - end
                 return
             at = stop
-        if not self.lost:
+        if at < end and not self.lost:
             self._buffer += data[at:]
 
     def _packet(self, data: bytes, at: int, out: list[Packet]) -> int | None:
@@ -265,7 +261,11 @@ class Decoder:
         alias = properties.topic_alias
         if topic or alias is None:
             check_topic(topic)
-        return topic if alias is None else self._aliases.resolve(topic, alias)
+        if alias is None:
+            return topic
+        if self._aliases is None:
+            self._aliases = TopicAliases(complete=self._from_start)
+        return self._aliases.resolve(topic, alias)
 
     def _other(self, data: bytes, at: int, body: int, stop: int) -> Packet | None:
         """The packet at `at`, any but PUBLISH, or None while it is not complete."""

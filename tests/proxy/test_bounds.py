@@ -12,7 +12,7 @@ from live_broker import HOST, until
 from proxy_tools import WITHIN, Fronted, Sink, connect, dial, packet, publish, read, rest, text
 
 from mqtt_ids.bans import Handle
-from mqtt_ids.events import Closed, Published, Subscribed
+from mqtt_ids.events import Closed, Connected, Opened, Published, Subscribed
 from mqtt_ids.sensors.proxy.options import Options
 
 ACCEPTED = bytes.fromhex("20020000")
@@ -127,6 +127,10 @@ def test_what_is_said_before_the_answer_is_held_within_bounds() -> None:
         until(lambda: len(front.seen.of(Subscribed)) == 60, WITHIN, failing="the held are lost")
 
 
+def came(front: Fronted, count: int) -> bool:
+    return len(front.seen.of(Opened)) == count
+
+
 def test_lines_for_people_are_few_whatever_the_broker_does() -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
@@ -136,6 +140,7 @@ def test_lines_for_people_are_few_whatever_the_broker_does() -> None:
             if turn % 2:
                 with socket.create_server((HOST, port)):
                     one.sendall(connect("c1"))
+                    until(functools.partial(came, front, turn + 1), WITHIN)
                     until(lambda: len(front.proxy._waiting) == 0, WITHIN)
                     until(lambda: front.do(lambda: len(front.proxy._tasks)) == 1, WITHIN)
             else:
@@ -154,8 +159,8 @@ def test_who_speaks_mqtt_5_hears_why_it_is_cut(version: int) -> None:
         for each, name in ((one, "c1"), (two, "c2")):
             each.sendall(connect(name, version=version))
             assert read(each, len(accepted)) == accepted
-        until(lambda: len(front.proxy._clients) == 2, WITHIN)
-        second = front.proxy._clients["c2"]
+        until(lambda: len(front.seen.of(Connected)) == 2, WITHIN)
+        second = front.proxy._pairs[2]
         sink.sockets[1].sendall(publish("a", b"half of it", version=version)[:-3])
         until(lambda: second._guard and not second._guard.between_packets, WITHIN)
         for handle in (Handle("client_id", "c1"), Handle("client_id", "c2")):

@@ -149,6 +149,7 @@ def test_nothing_is_left(certificates: Path, door: str, reserved: tuple[bytes, .
         proxy = front.proxy
         assert front.exceptions == []
         assert (proxy._faults.count, proxy._faults.last) == (0, None)
-        assert (proxy._clients, proxy._waiting, proxy._lingering) == ({}, {}, {})
+        assert (proxy._stalled, proxy._waiting, proxy._lingering) == ({}, {}, {})
         assert (len(proxy._tasks), proxy.budget.total, len(proxy.budget._held)) == (1, 0, 0)
+        assert (proxy._trusted.total, len(proxy._trusted._held)) == (0, 0)
         assert counter.count > WARM + MORE

@@ -1,9 +1,12 @@
 """TLS in front, behind, and both; who is not trusted, and who never finishes its greeting."""
 
+import contextlib
 import hashlib
 import random
+import select
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +20,10 @@ from tls_relay import make_certificates
 
 from mqtt_ids.errors import SettingsError
 from mqtt_ids.events import Closed, Published
+from mqtt_ids.sensors.proxy import pair, tls_layer
 from mqtt_ids.sensors.proxy.certificates import server_context
 from mqtt_ids.sensors.proxy.options import Options
-from mqtt_ids.sensors.proxy.tls_layer import HANDSHAKE
+from mqtt_ids.sensors.proxy.tls_layer import HANDSHAKE, TlsLayer
 
 ACCEPTED = bytes.fromhex("20020000")
 
@@ -33,6 +37,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def front_tls(folder: Path, client_ca: Path | None = None) -> ssl.SSLContext:
     return server_context(folder / "server.pem", folder / "server.key", client_ca)
+
+
+def pump(source: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            to.sendall(data)
 
 
 def dial_tls(port: int, folder: Path, *, own: bool = False) -> ssl.SSLSocket:
@@ -209,6 +219,56 @@ def test_broken_tls_ends_quietly(certificates: Path, sink: Sink) -> None:
         front.empty()
         assert front.exceptions == []
         assert front.proxy._faults.count == 0
+
+
+def ask_for_keys(
+    who: subprocess.Popen[bytes], front: Fronted, client: socket.socket, ours: socket.socket
+) -> None:
+    """Bring it the other side's words until both agree, and then none."""
+    (layer,) = [each.transport for each in front.proxy._pairs.values()]
+    assert isinstance(layer, TlsLayer)
+    while not layer._agreed:
+        if select.select([ours], [], [], 0.1)[0]:
+            client.sendall(ours.recv(65_536))
+    assert who.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        while not front.seen.of(Closed) and who.poll() is None:
+            who.stdin.write(b"K\n")  # for one that asks back, each in a read of its own
+            who.stdin.flush()
+            time.sleep(0.0005)
+            assert layer.get_write_buffer_size() < 20_000
+
+
+def test_who_asks_for_new_keys_and_never_reads_is_cut(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_layer, "MOST_SAID", 1_000)
+    monkeypatch.setattr(pair, "HIGH", 1_000)
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # so that little is in flight
+    bound.bind((HOST, 0))
+    bound.setblocking(False)  # noqa: FBT003 - the socket's own
+    with (
+        Sink(ACCEPTED) as sink,
+        Fronted(sink.port, front_tls=front_tls(certificates), bound=bound) as front,
+        socket.create_server((HOST, 0)) as relay,
+    ):
+        asks = ["openssl", "s_client", "-tls1_3", "-connect", f"{HOST}:{relay.getsockname()[1]}"]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(asks, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as who:
+            client, _ = relay.accept()
+            ours = socket.socket()
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            ours.connect((HOST, front.port))
+            threading.Thread(target=pump, args=(client, ours), daemon=True).start()
+            until(lambda: len(front.proxy) == 1, WITHIN)
+            ask_for_keys(who, front, client, ours)
+            who.kill()
+            client.close()
+            ours.close()
+        assert front.seen.of(Closed)
+        front.empty()
+        assert front.exceptions == []
 
 
 def test_who_has_not_ended_its_handshake_costs_little(certificates: Path, sink: Sink) -> None:

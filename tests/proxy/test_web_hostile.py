@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_web
 from websockets.typing import Origin
 
-from mqtt_ids.events import Closed, Opened
+from mqtt_ids.events import Closed, Connected, Opened
 from mqtt_ids.sensors.proxy.options import Options
 from mqtt_ids.sensors.proxy.web_layer import MOST, MOST_BEFORE
 
@@ -39,7 +39,7 @@ def front(sink: Sink) -> Iterator[Fronted]:
         front.empty()
         assert front.exceptions == []
         assert front.proxy._faults.count == 0
-        assert front.proxy.budget.total == 0
+        assert (front.proxy.budget.total, front.proxy._trusted.total) == (0, 0)
         assert len(front.seen.of(Opened)) == len(front.seen.of(Closed))
 
 
@@ -117,7 +117,7 @@ def test_a_message_that_is_too_large_is_refused_at_its_header(front: Fronted, si
     two.sendall(frame(connect("c1")))
     assert read(two, 6)[2:] == ACCEPTED
     large = publish("a", bytes(MOST - 1000))
-    until(lambda: len(front.proxy._clients) == 1, WITHIN)
+    until(lambda: len(front.seen.of(Connected)) == 1, WITHIN)
     two.sendall(frame(large))
     until(lambda: bytes(sink.heard[0]) == connect("c1") + large, WITHIN, failing="not heard")
     two.sendall(frame(bytes(MOST + 1))[:14])
@@ -133,6 +133,21 @@ def test_unfinished_messages_are_bounded_in_all(front: Fronted) -> None:
     assert front.do(lambda: front.proxy.budget.total) <= 16 * 1024 * 1024
     for one in held:
         one.close()
+
+
+def test_strangers_do_not_displace_who_is_accepted(front: Fronted, sink: Sink) -> None:
+    one = by_hand(front.port)
+    one.sendall(frame(connect("c1")))
+    assert read(one, 6)[2:] == ACCEPTED
+    strangers = [by_hand(front.port) for _ in range(45)]
+    for each in strangers:
+        each.sendall(frame(bytes(MOST_BEFORE))[:330_000])
+    until(lambda: front.proxy.budget.total > 45 * 300_000, WITHIN, failing="not held")
+    large = publish("a", bytes(3_000_000))  # more than there is room left for
+    one.sendall(frame(large))
+    until(lambda: bytes(sink.heard[0]) == connect("c1") + large, WITHIN, failing="not heard")
+    for each in strangers:
+        each.close()
 
 
 def test_a_request_without_end_is_bounded(front: Fronted) -> None:

@@ -53,6 +53,8 @@ class Guard:
         Raises CannotSiftError: it must be cut.
         """
         passes, dropped = self._sieve.feed(data)
+        if self._sieve.lost:
+            raise CannotSiftError("nobody can tell where a packet begins")
         if dropped:
             self._answers += b"".join(each.answer(self._sieve.version) for each in dropped)
             if len(self._answers) > MOST_ANSWERS:

@@ -101,11 +101,13 @@ class Pair(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The client does not read: neither do we from the broker."""
+        self._proxy.stalled(self)
         if self.far is not None:
             self.far.pause_reading()
 
     def resume_writing(self) -> None:
         """It does again."""
+        self._proxy.moves(self)
         if self._guard is not None:
             self._give_answers(self._guard)
         if self.far is not None:

@@ -29,6 +29,7 @@ READ: Final = 65_536  # bytes that are read of one connection before it is the n
 BACKLOG: Final = 1024
 SWEEP: Final = 1.0  # seconds
 LINGER: Final = 5.0  # seconds for a peer to take in what was written, before it is cut off
+STALL: Final = 300.0  # seconds for one who does not read, for then its broker's end is not heard
 MOST_HELD: Final = 16 * 1024 * 1024  # bytes of unfinished packets, of all clients together
 MOST_LINES: Final = 6  # for people, in a minute
 MINUTE: Final = 60.0  # seconds
@@ -72,7 +73,9 @@ class Proxy:
         self.clock = clock
         self.buffer = memoryview(bytearray(READ))
         self.budget = Budget(MOST_HELD)
-        self.caller = Caller(upstream, options.broker_within, self.buffer, self.budget, self.failed)
+        self._trusted = Budget(MOST_HELD)  # apart, so that no stranger displaces who is accepted
+        within, trusted = options.broker_within, self._trusted
+        self.caller = Caller(upstream, within, self.buffer, trusted, self.failed)
         self.kept_out = 0  # connections from banned addresses, which are not told of
         self.turned_away = 0  # connections beyond what can be served, when they came
         self.dropped = 0  # publishes on reserved topics
@@ -81,9 +84,9 @@ class Proxy:
         self._key = secrets.token_bytes(32)
         self._numbers = itertools.count(1)
         self._pairs: dict[int, Pair] = {}
-        self._clients: dict[str, Pair] = {}
         self._waiting: OrderedDict[int, tuple[float, Pair]] = OrderedDict()  # for CONNECT, since
         self._lingering: OrderedDict[int, tuple[float, Pair]] = OrderedDict()
+        self._stalled: OrderedDict[int, tuple[float, Pair]] = OrderedDict()
         self._place = upstream.address
         self._lines: deque[float] = deque(maxlen=MOST_LINES)
         self._away = False  # and people were told
@@ -195,25 +198,28 @@ class Proxy:
     def joined(self, pair: Pair) -> None:
         """The broker has accepted it."""
         if isinstance(pair.transport, WebLayer):
-            pair.transport.trust()
-        if pair.witness is not None and pair.witness.peer.client_id:
-            self._clients[pair.witness.peer.client_id] = pair
+            pair.transport.trust(self._trusted)
 
     def left(self, pair: Pair) -> None:
         """It is over, and was told."""
         self.greeted(pair)
-        name = "" if pair.witness is None else pair.witness.peer.client_id or ""
-        if self._clients.get(name) is pair:
-            del self._clients[name]
 
     def linger(self, pair: Pair) -> None:
         """It must be gone within some seconds."""
         self._lingering.setdefault(pair.number, (self.clock() + LINGER, pair))
 
+    def stalled(self, pair: Pair) -> None:
+        """Its client does not read."""
+        self._stalled[pair.number] = self.clock() + STALL, pair
+
+    def moves(self, pair: Pair) -> None:
+        """Its client reads again."""
+        self._stalled.pop(pair.number, None)
+
     def forget(self, pair: Pair) -> None:
         """Both its ends are gone."""
-        self._pairs.pop(pair.number, None)
-        self._lingering.pop(pair.number, None)
+        for each in (self._pairs, self._lingering, self._stalled):
+            each.pop(pair.number, None)
         pair.witness = None  # which knows it, too: what it holds must not wait for the collector
 
     def failed(self, error: Exception) -> None:
@@ -269,10 +275,9 @@ class Proxy:
                 pair = self._pairs.get(int(value)) if value.isdecimal() else None
                 return () if pair is None else (pair,)
             case "client_id":
-                pair = self._clients.get(value)
-                return () if pair is None else (pair,)
+                return [p for p in self._pairs.values() if _name(p) == value]
             case "username":
-                return [p for p in self._clients.values() if _peer(p).username == value]
+                return [p for p in self._pairs.values() if _peer(p).username == value]
             case "address":
                 wanted = canonical(value)
                 return [p for p in self._pairs.values() if _peer(p).address == wanted]
@@ -294,15 +299,22 @@ class Proxy:
             if now - since < self.options.connect_within:
                 break
             pair.give_up()
-        while self._lingering:
-            number, (until, pair) = next(iter(self._lingering.items()))
-            if now < until:
-                break
-            del self._lingering[number]
-            pair.cut("client")
+        for table in (self._lingering, self._stalled):
+            while table:
+                number, (until, pair) = next(iter(table.items()))
+                if now < until:
+                    break
+                del table[number]
+                pair.cut("client")
 
 
 def _peer(pair: Pair) -> Peer:
     if pair.witness is None:
         raise LookupError("only who was admitted is listed")
     return pair.witness.peer
+
+
+def _name(pair: Pair) -> str | None:
+    """Its client id, be it that the broker has not answered yet."""
+    peer = _peer(pair)
+    return peer.client_id if peer.connect is None else peer.connect.client_id

@@ -20,6 +20,7 @@ NOT_AUTHORISED: Final = 0x87  # MQTT 5, section 2.4
 _PUBLISH: Final = 3
 _ACK: Final = {1: 0x40, 2: 0x50}  # PUBACK, PUBREC
 _WAIT: Final = -1
+_MOST_DEAD: Final = 1_000  # topic aliases; brokers offer ten
 
 
 class Dropped(NamedTuple):
@@ -205,6 +206,8 @@ class Sieve:
         dropped, alias = header
         if alias is not None:
             self._dead.add(alias)
+            if len(self._dead) > _MOST_DEAD:
+                raise CannotSiftError("too many topic aliases")
         return dropped
 
     def _aliased(self, data: bytes, at: int, body: int, stop: int) -> Dropped | None:

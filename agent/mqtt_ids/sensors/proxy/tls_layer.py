@@ -13,6 +13,7 @@ from mqtt_ids.sensors.proxy.budget import Budget
 from mqtt_ids.sensors.proxy.layer import Above, Layer
 
 RECORD: Final = 16_384  # bytes given to OpenSSL at once, as in a TLS record: its buffers only grow
+MOST_SAID: Final = 65_536  # bytes that OpenSSL answers by itself to one who does not read
 HANDSHAKE: Final = 16_384  # bytes that count for one that is not finished; it takes some 50,000
 
 
@@ -22,7 +23,18 @@ class TlsLayer(Layer):
     With `name` it calls a server, whose certificate must be for it; without, it answers clients.
     """
 
-    __slots__ = ("_agreed", "_agreement", "_budget", "_come", "_context", "_go", "_name", "_tls")
+    __slots__ = (
+        "_agreed",
+        "_agreement",
+        "_budget",
+        "_come",
+        "_context",
+        "_go",
+        "_name",
+        "_said",
+        "_stuck",
+        "_tls",
+    )
     has_halves = True
 
     def __init__(
@@ -42,6 +54,8 @@ class TlsLayer(Layer):
         self._tls: ssl.SSLObject | None = None  # as soon as there is something to say
         self._agreed = False
         self._agreement: asyncio.Future[None] | None = None
+        self._stuck = False  # what we write is not read
+        self._said = 0  # bytes of answers, since then
 
     async def greet(self) -> None:
         """As a client: agree with the server. Raises OSError."""
@@ -60,7 +74,13 @@ class TlsLayer(Layer):
     def _take(self, data: bytes) -> None:
         self._come.write(data)
         plain, ended, error = self._decrypt()
-        self.send_below(self._go.read())
+        said = self._go.read()
+        self.send_below(said)
+        if self._stuck:  # who asks for new keys again and again would fill our memory
+            self._said += len(said)
+            if self._said > MOST_SAID:
+                self.abort()
+                return
         if self._agreed and self._agreement is not None and not self._agreement.done():
             self._agreement.set_result(None)
         for each in plain:
@@ -103,6 +123,17 @@ class TlsLayer(Layer):
             self._agreement.set_exception(error)
         self._closed = True
         self.below.close()
+
+    def pause_writing(self) -> None:
+        """Enough waits to be written."""
+        self._stuck = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It does not any more."""
+        self._stuck = False
+        self._said = 0
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is gone."""

@@ -63,9 +63,11 @@ class WebLayer(Layer):
         self._flush()
         await self._agreement
 
-    def trust(self) -> None:
-        """The broker has accepted who is below: longer messages may come."""
+    def trust(self, budget: Budget) -> None:
+        """The broker has accepted who is below: longer messages may come, and count in `budget`."""
         self._protocol.max_size = MOST
+        self._budget.hold(self, 0)
+        self._budget = budget
 
     def data_received(self, data: bytes) -> None:
         """Take the frames off, and hand up what was in them."""

@@ -139,7 +139,7 @@ class Witness:
         """What the client says before it is accepted."""
         peer = self.peer
         for packet in packets:
-            if type(packet) is ConnectPacket:
+            if type(packet) is ConnectPacket and not self.stumped:  # the broker may take the first
                 self.asked = True
                 peer.claim(_short(packet), self._key)
             elif not self.asked:
