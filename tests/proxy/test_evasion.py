@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from live_broker import until
-from proxy_tools import WITHIN, Fronted, Sink, connect, dial, publish, read, rest
+from proxy_tools import WITHIN, Fronted, Sink, connect, dial, publish, read, rest, text
 
 from mqtt_ids.bans import Handle
 from mqtt_ids.events import Closed, Connected
@@ -78,6 +78,18 @@ def test_nothing_passes_behind_a_length_that_no_packet_has(version: int) -> None
         assert rest(one) == b""
         front.empty()
         assert bytes(sink.heard[0]) == connect("c1", version=version)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 5])
+def test_a_reserved_topic_does_not_reach_beyond_its_packet(sink: Sink, length: int) -> None:
+    with Fronted(sink.port, PROTECT) as front:
+        one = dial(front.port)
+        one.sendall(connect("c1"))
+        assert read(one, 4) == ACCEPTED
+        one.sendall(bytes((0x30, length)) + text("$ids/alerts"))  # amqtt reads all of it
+        assert rest(one) == b""
+        front.empty()
+        assert bytes(sink.heard[0]) == connect("c1")
 
 
 def test_aliases_of_what_is_dropped_are_bounded() -> None:

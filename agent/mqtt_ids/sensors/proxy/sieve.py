@@ -176,9 +176,11 @@ class Sieve:
     def _verdict(self, data: bytes, at: int, body: int, stop: int) -> Dropped | None:
         """Whether to drop the PUBLISH at `at`: `_WAITING` while that cannot be known."""
         here, end = body + 2, min(stop, len(data))
-        if here > end:
-            return None if here > stop else _WAITING
-        length = data[body] << 8 | data[body + 1]
+        if here > end and here <= stop:
+            return _WAITING
+        length = 0 if here > stop else data[body] << 8 | data[body + 1]
+        if here + length > stop:  # where not every broker stops reading
+            raise CannotSiftError("a topic that reaches beyond its packet")
         if not length:
             return self._aliased(data, at, body, stop) if self._dead else None
         shown = data[here : min(here + min(length, self._longest), end)]
@@ -189,7 +191,7 @@ class Sieve:
                 return self._revived(data, at, body, stop)
             return None
         if not reserved:
-            return _WAITING if here + length <= stop else None
+            return _WAITING
         return self._reserved(data, at, body, stop)
 
     def _may_become(self, shown: bytes, length: int) -> bool:
