@@ -359,3 +359,17 @@ def test_in_protect_mode_only_we_publish_on_our_topics(tmp_path: Path) -> None:
             poser.publish("$ids/status", b"lie", 1).wait_for_publish(WITHIN)
         until(lambda: ear.alerts, WITHIN, failing="no alert")
         assert ear.on("$ids/status") == [b"online"]
+
+
+@pytest.mark.parametrize("mode", ["observe", "protect"])
+def test_in_protect_mode_nobody_bears_our_name(tmp_path: Path, mode: str) -> None:
+    with Bridge(tmp_path, mode=mode) as bridge, Ear(bridge.broker.port) as ear:
+        (node,) = tmp_path.rglob("node")
+        with dial(bridge.port) as one:
+            one.sendall(connect(f"mqtt-ids-{node.read_text('ascii').strip()}"))
+            assert read(one, 4) == (REFUSED if mode == "protect" else ACCEPTED)
+            if mode == "observe":
+                until(lambda: b"offline" in ear.status, WITHIN, failing="we are still there")
+        if mode == "protect":
+            time.sleep(0.5)
+            assert ear.status == [b"online"]

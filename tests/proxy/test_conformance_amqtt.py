@@ -188,6 +188,8 @@ def test_a_talk_goes_as_without_us(broker: Amqtt, name: str) -> None:
     direct = talk(broker.port, f"{{{name} 0}}")
     assert all(len(each) > 0 for each in direct)
     for number, reserved in enumerate(((), (b"$ids/",)), 1):
+        if reserved and name == "wrong_packets" and direct[1][-1] != "closed":
+            direct[1].append("closed")  # a length that no packet has: by us, where it goes on
         with Fronted(broker.port, Options(reserved=reserved)) as front:
             assert talk(front.port, f"{{{name} {number}}}") == direct
             front.empty()

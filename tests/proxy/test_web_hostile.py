@@ -183,6 +183,7 @@ def test_all_that_was_said_before_the_goodbye_arrives(front: Fronted, sink: Sink
 @pytest.mark.parametrize(
     "early",
     [frame(b"\x03\xe8", Opcode.CLOSE), frame(connect("c1")), b"\xff" * 9, frame(b"", Opcode.PING)],
+    ids=["goodbye", "CONNECT", "no frame", "ping"],  # masks are drawn anew in each process
 )
 def test_what_comes_before_our_answer_does_no_harm(front: Fronted, early: bytes) -> None:
     one = dial(front.port)

@@ -4,16 +4,17 @@ import asyncio
 import dataclasses
 import functools
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from mqtt_ids.bans import Ban, Handle
 from mqtt_ids.bridge.descriptors import connections, raise_limit
 from mqtt_ids.bridge.doors import Doors, open_doors
 from mqtt_ids.bridge.inherited import Inherited
 from mqtt_ids.errors import StartError
 from mqtt_ids.events import SEES_ALL, AnyEvent
 from mqtt_ids.facts import OWN_TOPICS
-from mqtt_ids.policy import Ban
 from mqtt_ids.run import Engine
 from mqtt_ids.sensors.proxy.greetings import ProxyProtocol, introduction
 from mqtt_ids.sensors.proxy.options import Options, Upstream
@@ -45,6 +46,8 @@ class Bridge:
             upstream(settings, access), options(settings, most), self, tell=self._warn
         )
         self._messenger = Messenger(settings, access, notices, take=self._take)
+        # Who came by our name would have the broker end our own connection.
+        self._own = _own(self._messenger.client_id) if settings.mode == "protect" else None
         self._engine = Engine(
             settings,
             sensor=SENSOR,
@@ -66,7 +69,9 @@ class Bridge:
         client_id: str | None = None,
         username: str | None = None,
     ) -> Ban | None:
-        """The ban that keeps this one out."""
+        """The ban that keeps this one out; our own id is nobody's who comes to us."""
+        if self._own is not None and client_id == self._own.handle.value:
+            return self._own
         return self._engine.barred(address=address, client_id=client_id, username=username)
 
     async def start(self) -> None:
@@ -122,6 +127,11 @@ def reserved(topics: Topics) -> tuple[bytes, ...]:
     named = (topics.alerts, topics.status, topics.summary)
     elsewhere = (f"{topic}\0" for topic in named if not topic.startswith(OWN_TOPICS))
     return tuple(each.encode() for each in (OWN_TOPICS, *elsewhere))
+
+
+def _own(client_id: str) -> Ban:
+    handle = Handle("client_id", client_id)
+    return Ban(handle=handle, until=math.inf, seconds=math.inf, why="it is our own name", by="hand")
 
 
 def run(settings: Settings, access: Access, passed: Sequence[Inherited]) -> None:
