@@ -15,11 +15,10 @@ from mqtt_ids.evaluating.trials import WEEK, AttackJob, CalmJob, Strike
 from mqtt_ids.lab.attackers import Identity
 from mqtt_ids.models import DEFAULT
 
-CALM_HOMES: Final = range(80_000, 80_020)
-START_HOMES: Final = range(81_000, 81_100)
-ATTACKED_HOMES: Final = range(82_000, 82_016)
-# The others draw theirs. A week of 200 clients alone would take a fifth of the time.
-SIZES: Final = {80_000: 120, 80_001: 3, 81_000: 200}
+CALM_HOMES: Final = range(90_000, 90_020)
+START_HOMES: Final = range(91_000, 91_100)
+ATTACKED_HOMES: Final = range(92_000, 92_016)
+SIZES: Final = {90_000: 200, 90_001: 3, 91_000: 200}  # the others draw theirs
 FIRST_MINUTES: Final = 900.0  # seconds of a start-up
 MEAN_STD: Final = 86_400.0  # seconds for which the paper's threshold is tried in each calm home
 CONSTANT_IN: Final = 3  # attacked homes where the score is held constant as well
