@@ -147,7 +147,10 @@ class Sieve:
             stop = body + length
             # Most topics show in their first byte that they are not reserved.
             if data[at] >> 4 == _PUBLISH and (
-                body + 2 >= end or data[body + 2] in firsts or self._dead
+                body + 2 >= end
+                or data[body + 2] in firsts
+                or (data[body] << 8 | data[body + 1]) + 2 > length
+                or self._dead
             ):
                 verdict = self._verdict(data, at, body, stop)
                 if verdict is _WAITING:
