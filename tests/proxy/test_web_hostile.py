@@ -193,7 +193,15 @@ def test_what_comes_before_our_answer_does_no_harm(front: Fronted, early: bytes)
 
 
 @pytest.mark.parametrize(
-    "said", [b"GET / HTTP/1.1\r\n\r\n", connect("c1"), b"\r\n\r\n", b"\0" * 99]
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        REQUEST.replace(b"Upgrade: websocket", b"Upgrade: web\xb1 socket"),
+        connect("c1"),
+        b"\r\n\r\n",
+        b"\0" * 99,
+    ],
+    ids=["no upgrade", "no text", "CONNECT", "nothing", "zeros"],
 )
 def test_who_asks_for_no_websocket_is_sent_away(front: Fronted, sink: Sink, said: bytes) -> None:
     one = dial(front.port)

@@ -6,6 +6,7 @@ No extension is agreed upon, compression neither: what a client sends is as long
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final, cast
 
 from websockets.client import ClientProtocol
@@ -94,8 +95,7 @@ class WebLayer(Layer):
     def _take(self, event: Event, payload: list[bytes]) -> bool:
         """Whether those that follow count."""
         if isinstance(event, Request):
-            server = cast("ServerProtocol", self._protocol)
-            server.send_response(server.accept(event))
+            self._respond(cast("ServerProtocol", self._protocol), event)
         elif isinstance(event, Response):
             self._answered()
         elif event.opcode is Opcode.TEXT:  # MQTT 5, section 6
@@ -106,6 +106,14 @@ class WebLayer(Layer):
         elif event.opcode in {Opcode.BINARY, Opcode.CONT}:
             payload.append(bytes(event.data))
         return True
+
+    @staticmethod
+    def _respond(server: ServerProtocol, request: Request) -> None:
+        try:
+            response = server.accept(request)
+        except UnicodeError:  # the library quotes what was no text
+            response = server.reject(HTTPStatus.BAD_REQUEST, "no WebSocket\n")
+        server.send_response(response)
 
     def _weigh(self) -> None:
         held = len(self._protocol.reader.buffer) + sum(map(len, self._waiting or ()))
