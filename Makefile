@@ -23,8 +23,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check programs test-wheel test-long test-tflite-runtime test-homeassistant bench \
-	evaluate fuzz lab format clean venv venv-tflite-runtime
+.PHONY: help demo test check programs test-wheel test-long test-tflite-runtime test-homeassistant \
+	bench evaluate fuzz lab format clean venv venv-tflite-runtime
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -40,13 +40,14 @@ check: venv ## lint, format and types
 	.venv/bin/mypy
 
 # With ARGS one run; without, those that need no broker go side by side, so do those that mostly wait
-# for one, and then the live ones, two at a time.
+# for one, then the live ones, two at a time, and last those that compare moments.
 test-wheel: export MQTT_IDS_RUNTIME = ai-edge-litert
 test-wheel: venv programs ## the tests, on the built wheel
 ifeq ($(strip $(ARGS)),)
 	.venv/bin/pytest -n $(WORKERS) -m "not broker"
 	.venv/bin/pytest -n $(WAITERS) --dist loadfile -m patient
-	.venv/bin/pytest -n $(EVENINGS) --dist loadfile -m "broker and not patient and not long"
+	.venv/bin/pytest -n $(EVENINGS) --dist loadfile -m "broker and not (patient or long or alone)"
+	.venv/bin/pytest -m alone
 else
 	.venv/bin/pytest $(ARGS)
 endif

@@ -38,7 +38,7 @@ from mqtt_ids.lab.live import perform
 from mqtt_ids.lab.play import play
 from mqtt_ids.watch import S, Watch, _Look, _Side
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.alone]
 
 MORNING = 8 * 3600.0
 LASTS = 13.0  # seconds
