@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from mqtt_ids.alerts import Alert, Reason
 from mqtt_ids.control import ask
 from mqtt_ids.errors import ControlError
 from mqtt_ids.events import SEES_ALL, AnyEvent
+from mqtt_ids.memory import Memory
 from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
@@ -77,6 +79,7 @@ class Script:
     """A detector that knows two clients and has one thing to tell."""
 
     skipped = 0
+    memories: ClassVar[dict[str, Memory]] = {}
 
     def __init__(self) -> None:
         self.next = [

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from mqtt_ids import control
 from mqtt_ids.alerts import Alert
 from mqtt_ids.errors import ControlError, StateError
 from mqtt_ids.events import SEES_ALL, AnyEvent, Closed, Connected, Opened, Published
+from mqtt_ids.memory import Memory
 from mqtt_ids.names import bounded
 from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
@@ -42,6 +43,7 @@ class Script:
     """A detector that alerts when it is told to, and fails when it is told to."""
 
     skipped = 0
+    memories: ClassVar[dict[str, Memory]] = {}
 
     def __init__(self) -> None:
         self.fed: list[AnyEvent] = []

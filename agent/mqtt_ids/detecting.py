@@ -1,12 +1,17 @@
 """What the engine needs of a detector, and what a detector tells of a client."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mqtt_ids.alerts import Alert, iso
 from mqtt_ids.events import AnyEvent
 from mqtt_ids.names import known_address
 from mqtt_ids.policy import Neighbours
+
+if TYPE_CHECKING:
+    from mqtt_ids.memory import Memory
+
+CLIENTS: Final = "clients"
 
 
 class ClientView(Protocol):
@@ -73,6 +78,10 @@ class Detecting(Protocol):
     @property
     def skipped(self) -> int:
         """What was beyond its bounds, and so was not judged."""
+
+    @property
+    def memories(self) -> "Mapping[str, Memory]":
+        """What is to survive a restart, by name; that of the clients as `CLIENTS`."""
 
     def feed(self, event: AnyEvent) -> None:
         """Take in one event. O(1)."""

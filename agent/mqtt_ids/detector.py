@@ -10,10 +10,12 @@ from mqtt_ids import attacks, notes, reasons
 from mqtt_ids.alerts import Alert
 from mqtt_ids.counters import Client as C
 from mqtt_ids.counters import Gauge as G
+from mqtt_ids.detecting import CLIENTS
 from mqtt_ids.events import Event, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import Incidents, Sign
 from mqtt_ids.mask_classes import Threshold, mask_class, thresholds
+from mqtt_ids.memory import Memory
 from mqtt_ids.policy import Neighbours
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
@@ -53,6 +55,7 @@ class Detector:
         self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}
         self._incidents = Incidents(new_id)
         self._notes = notes.Notes()
+        self.memories = {CLIENTS: Memory(self.watch, self._verdicts, self._notes)}
         self._facts = facts
         self._judged = judged
         self._last_tick = -np.inf

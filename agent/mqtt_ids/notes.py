@@ -53,6 +53,14 @@ class Notes:
         self._ticks = 0
         self._silent: dict[str, None] = {}
 
+    def watched(self, now: float) -> float:
+        """For how many seconds there was somebody to tell."""
+        return 0.0 if self._since is None else now - self._since
+
+    def have_watched(self, seconds: float, now: float) -> None:
+        """Somebody else had watched until `now`, and knew who is no newcomer."""
+        self._since = now - seconds
+
     def tick(self, tally: Tally, now: float) -> list[Fact]:
         """All facts since the last call; the tally's list is emptied."""
         if self._since is None:

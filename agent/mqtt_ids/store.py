@@ -1,4 +1,4 @@
-"""What survives a restart: bans, incidents and the log of actions.
+"""What survives a restart: bans, incidents and the log of actions; and whole files beside them.
 
 Nothing here makes the event loop wait: changes are handed over in memory, and one thread writes
 them. Changes to one incident melt into the last one. An SD card wears, so an update waits for the
@@ -18,6 +18,7 @@ from typing import TypeVar
 from mqtt_ids.database import Changes, Database, Entry, Record
 from mqtt_ids.errors import StateError
 from mqtt_ids.policy import Ban, Handle
+from mqtt_ids.state_files import StateFiles
 from mqtt_ids.state_folder import StateFolder
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ FILE = "state.db"
 EVERY = 60.0  # seconds between writes when nothing is urgent
 SOON = 1.0  # seconds in which urgent changes are gathered into one write
 PROMPT = 0.25  # the same, where somebody waits for the write
-DAY_BYTES = 40_000_000  # what may be written in a day; the first BURST_BYTES of it at once
+DAY_BYTES = 24_000_000  # what the database may write in a day, BURST_BYTES of it at once
 BURST_BYTES = 4_000_000
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Store:
         self._failing = False
         self.failures = 0  # writes that failed since the start
         self._writer: threading.Thread | None = None
+        self.files = StateFiles(folder)
 
     def open(self) -> None:
         """Take the folder, check the database, start the writer. Raises StateError."""
@@ -116,6 +118,12 @@ class Store:
         with self._wake:
             self._changes.audit.append(entry)
 
+    def put_file(self, name: str, make: Callable[[], bytes]) -> None:
+        """Write a whole file, made in the writer's thread. Of one name only the latest waits."""
+        self.files.put(name, make)
+        with self._wake:
+            self._wake.notify()
+
     def _hurry(self, *, urgent: bool) -> None:
         if urgent and not self._urgent:
             self._urgent = True
@@ -173,8 +181,8 @@ class Store:
     def _run(self) -> None:
         budget, at = float(BURST_BYTES), time.monotonic()
         while not self._closing:
+            self._wait_for_changes()
             with self._wake:
-                self._wake.wait_for(lambda: self._urgent or self._closing, EVERY)
                 if self._urgent and not self._closing:
                     self._wake.wait_for(lambda: self._closing or bool(self._waiters), SOON)
                     self._wake.wait_for(lambda: self._closing, PROMPT)
@@ -185,6 +193,20 @@ class Store:
             if self._failing or budget <= 0:
                 self._pause()
         self._write(float("inf"))
+        self.files.write()
+
+    def _wait_for_changes(self) -> None:
+        """Until something is urgent, or for a minute. Files do not wait for it."""
+        until = time.monotonic() + EVERY
+        while True:
+            with self._wake:
+                left = until - time.monotonic()
+                self._wake.wait_for(
+                    lambda: self._urgent or self._closing or self.files.waiting, max(left, 0.0)
+                )
+                if self._urgent or self._closing or not self.files.waiting:
+                    return
+            self.files.write()
 
     def _pause(self) -> None:
         """Wait for the next minute, whatever is urgent."""

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from mqtt_ids.alerts import Alert
-from mqtt_ids.detecting import ClientView, Detecting
+from mqtt_ids.detecting import CLIENTS, ClientView, Detecting
 from mqtt_ids.events import AnyEvent, Connected, Opened, Published, Refused, Unsubscribed
+from mqtt_ids.memory import Memory
 from mqtt_ids.names import STAND_IN
 from mqtt_ids.policy import Neighbours
 from mqtt_ids.sidecar.guesses import Guesses, reworded
@@ -21,6 +22,7 @@ from mqtt_ids.uplink.session import Received
 
 CONNECTION: Final = 0  # the log's have numbers from 1 on
 NOBODY: Final = STAND_IN
+CROWD: Final = "the crowd"
 
 
 def crowd_publish(message: Received, now: float) -> Published:
@@ -55,6 +57,11 @@ class WithCrowd:
     def skipped(self) -> int:
         """What was beyond the bounds of both."""
         return self._clients.skipped + self._crowd.skipped
+
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """What both know of their clients."""
+        return {CLIENTS: self._clients.memories[CLIENTS], CROWD: self._crowd.memories[CLIENTS]}
 
     def feed(self, event: AnyEvent) -> None:
         """Take in one event. O(1)."""
