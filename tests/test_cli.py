@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from mqtt_ids import control
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert, Reason
 from mqtt_ids.control import ask
 from mqtt_ids.errors import ControlError
@@ -26,6 +27,7 @@ from mqtt_ids.memory import Memory
 from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
+from mqtt_ids.standings import Standing, Standings
 
 EVIL = "evil\x1b[2J\n\tid"  # clears the screen of whoever prints it
 
@@ -75,11 +77,36 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     learned: bool = True
 
 
+STANDING = [
+    Standing(
+        client_id=EVIL,
+        address="192.0.2.9",
+        connected=True,
+        verdict="attack",
+        rate=812.0,
+        score=0.0825,
+        ratio=5.5,
+        learned=0.25,
+    ),
+    Standing(
+        client_id="porch-cam",
+        address=None,
+        connected=False,
+        verdict="calm",
+        rate=0.0,
+        score=None,
+        ratio=None,
+        learned=1.0,
+    ),
+]
+
+
 class Script:
     """A detector that knows two clients and has one thing to tell."""
 
     skipped = 0
     memories: ClassVar[dict[str, Memory]] = {}
+    accepted = Accepted()
 
     def __init__(self) -> None:
         self.next = [
@@ -123,6 +150,11 @@ class Script:
 
     def clients(self) -> list[View]:
         return [View(client_id="porch-cam"), View(client_id=EVIL, verdict="attack")]
+
+    def standings(self, most: int, now: float) -> Standings:
+        assert most
+        assert now
+        return Standings(clients=2, connected=2, learned=2, oddest=STANDING)
 
     def goes_on(self, incident_id: str) -> bool:
         return bool(incident_id)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from mqtt_ids import control
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert
 from mqtt_ids.errors import ControlError, StateError
 from mqtt_ids.events import SEES_ALL, AnyEvent, Closed, Connected, Opened, Published
@@ -22,6 +23,7 @@ from mqtt_ids.names import bounded
 from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
+from mqtt_ids.standings import Standings
 
 ALL: frozenset[HandleKind] = frozenset({"connection", "client_id", "username", "address"})
 ATTACKER = "192.0.2.9"
@@ -44,6 +46,7 @@ class Script:
 
     skipped = 0
     memories: ClassVar[dict[str, Memory]] = {}
+    accepted = Accepted()
 
     def __init__(self) -> None:
         self.fed: list[AnyEvent] = []
@@ -71,6 +74,11 @@ class Script:
 
     def clients(self) -> list[View]:
         return self.views
+
+    def standings(self, most: int, now: float) -> Standings:
+        assert most
+        assert now
+        return Standings(clients=2, connected=2, learned=2, oddest=[])
 
     def goes_on(self, incident_id: str) -> bool:
         return bool(incident_id)

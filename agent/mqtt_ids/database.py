@@ -8,21 +8,43 @@ import logging
 import os
 import sqlite3
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
+from mqtt_ids.acceptance import Acceptance
 from mqtt_ids.errors import StateError
 from mqtt_ids.policy import Ban, Handle
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+T = TypeVar("T")
+
+VERSION = 2
 APPLICATION = 0x6D696473  # "mids": tells our file from any other SQLite file
 AUDIT_KEPT = 10_000
 
-_SCHEMA = f"""
+What = Literal[
+    "ban",
+    "unban",
+    "release",
+    "expired",
+    "disconnect",
+    "lifted",
+    "failed",
+    "accept",
+    "unaccept",
+    "forget",
+]
+
+_ACCEPTED = """
+CREATE TABLE accepted (
+    incident TEXT NOT NULL PRIMARY KEY, acceptance BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+_SCHEMA = f"""{_ACCEPTED}
 CREATE TABLE bans (
     kind TEXT NOT NULL, value TEXT NOT NULL, ban BLOB NOT NULL, PRIMARY KEY (kind, value)
 ) WITHOUT ROWID;
@@ -35,11 +57,16 @@ PRAGMA user_version = {VERSION};
 """
 
 
+# What brings a file of an older version to the next one.
+_UPGRADES = {1: f"{_ACCEPTED} PRAGMA user_version = 2;"}
+_TABLES = {1: {"audit", "bans", "incidents"}, 2: {"accepted", "audit", "bans", "incidents"}}
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the log of actions. `at` is wall time as RFC 3339."""
 
     at: str
-    what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted", "failed"]
+    what: What
     by: Literal["policy", "hand"]
     handle: Handle | None = None
     why: str | None = None
@@ -63,11 +90,12 @@ class Changes:
         self._limit = limit
         self.incidents: dict[str, Record] = {}
         self.bans: dict[Handle, Ban | None] = {}
+        self.accepted: dict[str, Acceptance | None] = {}
         self.audit: deque[Entry] = deque(maxlen=limit)
         self.dropped = 0
 
     def __bool__(self) -> bool:
-        return bool(self.incidents or self.bans or self.audit)
+        return bool(self.incidents or self.bans or self.accepted or self.audit)
 
     def put_incident(self, name: str, record: Record) -> None:
         """An incident has changed."""
@@ -83,12 +111,17 @@ class Changes:
             del self.bans[next(iter(self.bans))]
             self.dropped += 1
 
+    def put_accepted(self, incident: str, acceptance: Acceptance | None) -> None:
+        """An incident was accepted, or is no longer (None). Only people do, and not often."""
+        self.accepted[incident] = acceptance
+
     def merge(self, newer: "Changes") -> None:
         """Take what came after these in, on top."""
         for name, record in newer.incidents.items():
             self.put_incident(name, record)
         for handle, ban in newer.bans.items():
             self.put_ban(handle, ban)
+        self.accepted |= newer.accepted
         self.audit.extend(newer.audit)
         self.dropped += newer.dropped
 
@@ -97,7 +130,7 @@ class Changes:
 
         SQLite writes whole pages of 4 kB, each twice: one or two a row, and a few for the trees.
         """
-        rows = len(self.incidents) + len(self.bans) + len(self.audit) // 16
+        rows = len(self.incidents) + len(self.bans) + len(self.accepted) + len(self.audit) // 16
         text = sum(len(record.alert) for record in self.incidents.values())
         return 2 * ((rows + 4) * 4096 + text)
 
@@ -146,6 +179,14 @@ class Database:
                         "INSERT OR REPLACE INTO bans (kind, value, ban) VALUES (?, ?, ?)",
                         (*key, msgspec.json.encode(ban)),
                     )
+            for incident, acceptance in changes.accepted.items():
+                if acceptance is None:
+                    db.execute("DELETE FROM accepted WHERE incident = ?", (incident,))
+                else:
+                    db.execute(
+                        "INSERT OR REPLACE INTO accepted (incident, acceptance) VALUES (?, ?)",
+                        (incident, msgspec.json.encode(acceptance)),
+                    )
             db.executemany(
                 "INSERT INTO audit (entry) VALUES (?)",
                 [(msgspec.json.encode(entry),) for entry in changes.audit],
@@ -158,13 +199,13 @@ class Database:
 
     def bans(self) -> list[Ban]:
         """All bans, ended ones included. One that cannot be read is left out, and said so."""
-        found = []
-        for (data,) in self._connection.execute("SELECT ban FROM bans"):
-            try:
-                found.append(msgspec.json.decode(data, type=Ban))
-            except msgspec.DecodeError as error:
-                log.warning("a stored ban cannot be read and is left out: %s", error)
-        return found
+        rows = self._connection.execute("SELECT ban FROM bans")
+        return _readable(rows, Ban, "ban")
+
+    def accepted(self) -> list[Acceptance]:
+        """What was accepted, ended ones included. What cannot be read is left out, and said so."""
+        rows = self._connection.execute("SELECT acceptance FROM accepted")
+        return _readable(rows, Acceptance, "acceptance")
 
     def incidents(self, limit: int) -> list[tuple[str, bytes]]:
         """The ids and last alerts of the newest incidents, the newest first."""
@@ -194,6 +235,16 @@ class Database:
         return [msgspec.json.decode(data, type=Entry) for (data,) in rows]
 
 
+def _readable(rows: Iterable[tuple[bytes]], kind: type[T], what: str) -> list[T]:
+    found = []
+    for (data,) in rows:
+        try:
+            found.append(msgspec.json.decode(data, type=kind))
+        except msgspec.DecodeError as error:
+            log.warning("a stored %s cannot be read and is left out: %s", what, error)
+    return found
+
+
 def _connect(file: Path) -> sqlite3.Connection:
     """A connection for any thread: `store.py` lets one at a time use it."""
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=1.0)
@@ -205,6 +256,8 @@ def _connect(file: Path) -> sqlite3.Connection:
         )
         if _number(connection, "PRAGMA user_version") == 0 and not _tables(connection):
             connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        while (upgrade := _UPGRADES.get(_number(connection, "PRAGMA user_version"))) is not None:
+            connection.executescript(f"BEGIN; {upgrade} COMMIT;")
     except sqlite3.Error:
         connection.close()
         raise
@@ -231,7 +284,7 @@ def _problem(file: Path) -> str | None:
         return "belongs to another program"
     if version > VERSION:
         return f"was written by a newer version (schema {version}, known is {VERSION})"
-    return None if tables == {"audit", "bans", "incidents"} else "lacks a table"
+    return None if tables == _TABLES.get(version) else "lacks a table"
 
 
 # Errors that a fresh file would meet as well.

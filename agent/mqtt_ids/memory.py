@@ -12,7 +12,8 @@ import numpy as np
 
 from mqtt_ids.counters import Client, Host
 from mqtt_ids.feature_table import Role
-from mqtt_ids.normal import SLOT
+from mqtt_ids.habits import RHYTHM_GAPS, STEADY, Habit
+from mqtt_ids.normal import HALF_LIFE, SLOT
 from mqtt_ids.notes import Notes
 from mqtt_ids.snapshot import (
     Column,
@@ -124,6 +125,37 @@ class Memory:
                 watch.normal(known.role).put_back(rows, known.normals, now)
         self._put_topics(learned, owners, then)
 
+    def forget(self, client_id: str, now: float) -> bool:
+        """Make this client a newcomer, and its host if it is alone there; False: not known."""
+        tally = self._watch.tally
+        client = tally.clients.get(client_id)
+        if client is None:
+            return False
+        self._watch.settle_newcomers()
+        host = client.host
+        if host.tracked and host.clients == 1:
+            self._watch.normal(Role.HOST).start(host.row, now)
+        tally.topics.disown(client_id)
+        if client.connected:
+            self._watch.start_again(client, now)
+            self._verdicts[Role.CLIENT].start(client.row)
+        else:
+            tally.clients.remove(client_id)
+        return True
+
+    def habits(self, now: float) -> dict[str, Habit]:
+        """What is normal for each client."""
+        self._watch.settle_newcomers()
+        clients = list(self._watch.tally.clients)
+        rows = np.array([one.row for one in clients], np.intp)
+        normal = self._watch.normal(Role.CLIENT)
+        rates, calm = normal.rates(rows).tolist(), normal.calm_seconds(rows).tolist()
+        earned = normal.earned(rows).tolist()
+        return {
+            one.id: _habit(one, own, now, calm=seconds, earned=is_earned)
+            for one, own, seconds, is_earned in zip(clients, rates, calm, earned, strict=True)
+        }
+
     def _normals(
         self, role: Role, subjects: Sequence[ClientSubject | HostSubject], now: float
     ) -> dict[str, bytes]:
@@ -191,6 +223,25 @@ class _Known:
         self.columns = {name: column[-most:] for name, column in self.columns.items()}
         if self.normals is not None:
             self.normals = {name: column[-most:] for name, column in self.normals.items()}
+
+
+def _habit(
+    client: ClientSubject, rates: list[float], now: float, *, calm: float, earned: bool
+) -> Habit:
+    publishes = rates[Client.PUBLISHES]
+    steady = client.gaps >= RHYTHM_GAPS and client.gap_spread <= STEADY * client.gap
+    return Habit(
+        publishes=publishes,
+        every=client.gap if steady else None,
+        topics=0 if client.sieve is None else len(client.sieve),
+        size=rates[Client.BYTES] / publishes if publishes else None,
+        connects=rates[Client.CONNECTS],
+        subscriptions=rates[Client.FILTERS],
+        pings=rates[Client.PINGS],
+        known=now - client.since,
+        share=min(calm / HALF_LIFE, 1.0),
+        earned=earned,
+    )
 
 
 def _client_words(clients: Sequence[ClientSubject]) -> dict[str, list[str | None]]:

@@ -8,7 +8,7 @@ import msgspec
 
 from mqtt_ids.alerts import iso
 from mqtt_ids.backlog import Backlog
-from mqtt_ids.detecting import Detecting, client_rows
+from mqtt_ids.detecting import CLIENTS, Detecting, client_rows
 from mqtt_ids.faults import Faults
 from mqtt_ids.responders.act import Responder
 from mqtt_ids.responders.publish import Learning, Publisher, Summary
@@ -86,8 +86,29 @@ class Overview:
     def clients(self) -> list[dict[str, Any]]:
         """What `clients` shows: times as wall time."""
         detector = self._detector()
-        views = [] if detector is None else detector.clients()
-        return client_rows(views, self._wall() - self._clock())
+        if detector is None:
+            return []
+        now = self._clock()
+        memory = detector.memories.get(CLIENTS)
+        habits = {} if memory is None else memory.habits(now)
+        return client_rows(detector.clients(), habits, self._wall() - now)
+
+    def top(self, most: int) -> dict[str, Any]:
+        """What `top` shows beside incidents and actions. Looks at `most` clients closely."""
+        detector, pulse, now = self._detector(), self._pulse, self._clock()
+        found = None if detector is None else detector.standings(most, now)
+        return {
+            "time": iso(self._wall()),
+            "sensor": self._sensor,
+            "mode": self._settings.mode,
+            "running_for": round(now - pulse.started, 1),
+            "open_incidents": self._reporter.open_incidents,
+            "active": self._reporter.active,
+            "bans": len(self._responder.bans),
+            "events": pulse.events,
+            "lag": round(max(pulse.late, default=0.0), 3),
+            **({} if found is None else msgspec.to_builtins(found)),
+        }
 
     def _summary(self) -> Summary:
         backlog, detector, pulse = self._backlog, self._detector(), self._pulse

@@ -62,6 +62,10 @@ class Recollection:
         if memories and now - self._kept_at >= pace(self._size):
             self._keep(memories, sees, now)
 
+    def hurry(self) -> None:
+        """A person has changed what is known: write it with the next tick."""
+        self._kept_at = -math.inf
+
     def keep_at_last(self, memories: Memories, sees: Sees, now: float) -> None:
         """Write what is known, for nobody learns any more: unless that was just done.
 

@@ -93,6 +93,12 @@ class Roster:
         self.new_clients.append(client)
         return client
 
+    def meet_anew(self, client: ClientSubject, now: float) -> None:
+        """Whoever has this id is a newcomer from now on."""
+        client.start_again(now)
+        if client not in self.newcomers and len(self.newcomers) < NEWCOMERS_KEPT:
+            self.newcomers.append(client)
+
     def forget_unseen(self, before: float) -> None:
         """Forget whoever was last seen before then. Looks at each of them."""
         self.clients.expire(before)

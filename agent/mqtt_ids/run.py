@@ -13,11 +13,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert
 from mqtt_ids.backlog import Backlog
 from mqtt_ids.commands import Desk
 from mqtt_ids.control import ControlServer
-from mqtt_ids.detecting import ClientView, Detecting
+from mqtt_ids.decisions import Decisions
+from mqtt_ids.detecting import CLIENTS, ClientView, Detecting
 from mqtt_ids.errors import StateError
 from mqtt_ids.events import AnyEvent, Published, Sees
 from mqtt_ids.faults import Faults
@@ -81,6 +83,7 @@ class Engine:
             settings.mode, self._responder, self._store, self._publisher, self._faults
         )
         self._recollection = Recollection(self._store, wall)
+        self._decisions = Decisions(self._store, self._widen)
         self._pulse = Pulse()
         self._overview = Overview(
             settings,
@@ -96,15 +99,16 @@ class Engine:
             faults=self._faults,
             backlog=backlog,
         )
-        desk = Desk(
+        self._desk = Desk(
             responder=self._responder,
             store=self._store,
             publisher=self._publisher,
             wall=wall,
-            overview=self._overview.status,
-            clients=self._overview.clients,
+            overview=self._overview,
+            decisions=self._decisions,
+            forget=self._forget,
         )
-        self._control = ControlServer(settings.state_dir, desk.answer)
+        self._control = ControlServer(settings.state_dir, self._desk.answer)
         self._waiting = Waiting()
         self._views: dict[str, ClientView] | None = None  # as of this tick, once they are needed
         self._running = False
@@ -128,6 +132,7 @@ class Engine:
             raise
         self._responder.restore(self._store.bans(), self._wall())
         self._safely("the state", self._reporter.close_left_open)
+        self._safely("the state", lambda: self._decisions.restore(self._wall()))
         self._pulse.started = self._clock()
         self._take_up(self._detector, self._sees)
         self._due = self._pulse.started + TICK
@@ -231,13 +236,27 @@ class Engine:
         self._due = now + TICK
         self._safely("the detector", lambda: self._judge(now))
         self._safely("the response", lambda: self._responder.expire(self._wall()))
+        self._safely("the state", lambda: self._decisions.expire(self._wall()))
         self._safely("the state", lambda: self._keep(now))
         self._safely("publishing", lambda: self._overview.publish(now))
         self._ticking = False
 
     def _take_up(self, detector: Detecting, sees: Sees) -> None:
+        detector.accepted = self._decisions.accepted
         recall = self._recollection.take_up
         self._safely("the state", lambda: recall(detector.memories, sees, self._clock()))
+
+    def _widen(self, accepted: Accepted) -> None:
+        if self._detector is not None:
+            self._detector.accepted = accepted
+
+    def _forget(self, client_id: str) -> bool:
+        """Drop what is normal for a client, here and, with the next tick, on the disk."""
+        memory = None if self._detector is None else self._detector.memories.get(CLIENTS)
+        if memory is None or not memory.forget(client_id, self._clock()):
+            return False
+        self._recollection.hurry()
+        return True
 
     def _keep(self, now: float) -> None:
         if self._detector is not None:

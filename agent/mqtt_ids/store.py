@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from mqtt_ids.acceptance import Acceptance
 from mqtt_ids.database import Changes, Database, Entry, Record
 from mqtt_ids.errors import StateError
 from mqtt_ids.policy import Ban, Handle
@@ -84,8 +85,9 @@ class Store:
     def unwritten(self) -> int:
         """Changes that are lost, or that wait because the disk refuses them; 0 if all is well."""
         with self._wake:
-            waiting = len(self._changes.incidents) + len(self._changes.bans)
-            return self._dropped + self._changes.dropped + (waiting if self._failing else 0)
+            held = self._changes
+            waiting = len(held.incidents) + len(held.bans) + len(held.accepted)
+            return self._dropped + held.dropped + (waiting if self._failing else 0)
 
     # Changes: each returns at once.
 
@@ -113,6 +115,16 @@ class Store:
             self._changes.put_ban(handle, None)
             self._hurry(urgent=urgent)
 
+    def put_accepted(
+        self, incident: str, acceptance: Acceptance | None, written: Callable[[], None]
+    ) -> None:
+        """Remember, or forget, that an incident was accepted. `written`: as for a ban."""
+        with self._wake:
+            self._changes.put_accepted(incident, acceptance)
+            self._hurry(urgent=True)
+            self._waiters.append(written)
+            self._wake.notify()
+
     def log(self, entry: Entry) -> None:
         """Add to the log of actions, with the next write."""
         with self._wake:
@@ -134,6 +146,10 @@ class Store:
     def bans(self) -> list[Ban]:
         """All bans that are stored, ended ones included."""
         return self._read(Database.bans, [])
+
+    def accepted(self) -> list[Acceptance]:
+        """All that was accepted and stored, ended ones included."""
+        return self._read(Database.accepted, [])
 
     def left_open(self) -> list[tuple[str, bytes]]:
         """The incidents that were open when the last process ended: id and last alert."""

@@ -136,16 +136,25 @@ class ClientSubject:
         self.row = row  # its own only while it is tracked
         self.tracked = True
         self.host = host
-        self.home = host.address  # where it was first seen, or has lived for long
-        self.arrived = now  # at `host`
         self.username: str | None = None
         self.keep_alive = 0
-        self.since = now
         self.last = now
         self.connection: Connection | None = None
         self.counts: list[float] | None = None
-        self.sieve: Sieve | None = None
         self.takeovers: deque[tuple[float, str]] | None = None
+        self.start_again(now)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection with this id is open."""
+        return self.connection is not None
+
+    def start_again(self, now: float) -> None:
+        """Know nothing of what it did before now."""
+        self.home = self.host.address  # where it was first seen, or has lived for long
+        self.arrived = now  # at `host`
+        self.since = now
+        self.sieve: Sieve | None = None
         self.wide = False  # has subscribed to everything before
         # The rhythm of its publishes: how many gaps, their fading mean and mean deviation, in s.
         self.last_publish: float | None = None
@@ -154,11 +163,6 @@ class ClientSubject:
         self.gaps = 0
         self.gap = 0.0
         self.gap_spread = 0.0
-
-    @property
-    def connected(self) -> bool:
-        """Whether a connection with this id is open."""
-        return self.connection is not None
 
     def zero(self) -> list[float]:
         """Begin counting after a fold."""

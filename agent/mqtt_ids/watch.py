@@ -145,11 +145,21 @@ class Watch:
         """The normals of one role, by row."""
         return (self._clients if role is Role.CLIENT else self._hosts).normal
 
+    def read(self, role: Role, rows: Rows, now: float) -> Floats:
+        """The fading counters of these rows at `now`: rows x counters x half-lives."""
+        return (self._clients if role is Role.CLIENT else self._hosts).windows.read(rows, now)
+
     def begin(self, now: float, turn: float) -> None:
         """Go on at `now` where another has ended: the slot of the normals ends in `turn` s."""
         self._edge = now
         self._turn = now + turn
         self._sweep = now + FORGET_SWEEP
+
+    def start_again(self, client: ClientSubject, now: float) -> None:
+        """Know nothing of `client` any more but that it is here: it is news once more."""
+        self.tally.meet_anew(client, now)
+        self._clients.windows.start(client.row, now)
+        self._clients.normal.start(client.row, now)
 
     def slot_left(self, now: float) -> float:
         """Seconds until the running slot of the normals ends."""
