@@ -2,6 +2,7 @@
 
 import logging
 import random
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_it_is_written_each_minute_and_no_more_often(
     monkeypatch.setattr(store, "put_file", lambda name, _make: puts.append(name))
     recollection, watcher = Recollection(store, Clock()), home(model)
     recollection.take_up(watcher.memories, SEES_ALL, 3000.0)
-    asked = []
+    asked: list[int] = []
     for second in range(1, 200):
         recollection.keep(watcher.memories, SEES_ALL, 3000.0 + second)
         if len(puts) > len(asked):
@@ -115,6 +116,7 @@ def test_it_is_taken_up_after_a_stop(model: Model, store: Store) -> None:
     fresh = Detector(model, sees=SEES_ALL)
     Recollection(store, Clock()).take_up(fresh.memories, SEES_ALL, 1.0)
     assert names(fresh) == names(watcher)
+    assert stat.S_IMODE((store._file.parent / FILE).stat().st_mode) == 0o600
 
 
 def kept(store: Store, watcher: Detector) -> Path:
@@ -237,9 +239,10 @@ def test_a_full_disk_is_told_once_and_the_next_one_is_written(
         files.put("f", lambda: b"x")
         files.write()
     assert len(caplog.records) == 1
-    assert files.failures == 3
+    assert (files.failures, store.unwritten) == (3, 1)
     (tmp_path / "state" / "f.new").rmdir()
     files.put("f", lambda: b"y")
     files.write()
     assert files.read("f", 10) == b"y"
+    assert store.unwritten == 0
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]

@@ -13,10 +13,10 @@ from mqtt_ids.alerts import iso
 from mqtt_ids.database import Entry
 from mqtt_ids.decisions import Decisions
 from mqtt_ids.errors import ControlError
-from mqtt_ids.names import short
-from mqtt_ids.overview import Overview
+from mqtt_ids.names import bounded, short
 from mqtt_ids.policy import Handle
 from mqtt_ids.responders.act import Responder
+from mqtt_ids.responders.overview import Overview
 from mqtt_ids.responders.publish import Publisher
 from mqtt_ids.store import Store
 
@@ -80,7 +80,7 @@ class Desk:
             case control.Accept():
                 return await self._accept(request, now)
             case control.Forget(client_id):
-                return self._forget(client_id, now)
+                return self._forget(bounded(client_id), now)
 
     async def _status(self) -> dict[str, object]:
         actions = await asyncio.to_thread(self._store.audit, ACTIONS_SHOWN)

@@ -46,6 +46,7 @@ _CLIENT: Final[Spec] = {
     "gaps": ("u4", 0),
     "gap": ("f4", 0),
     "gap_spread": ("f4", 0),
+    "quiet": ("?", 0),
     "sieve": ("u1", _SIEVE_BYTES),
 }
 _WORDS: Final = ("username", "address", "home")
@@ -86,7 +87,7 @@ class Memory:
                 keys=[one.id for one in clients],
                 words=_client_words(clients),
                 counters=_COUNTERS[Role.CLIENT],
-                columns=packed(_client_columns(clients, now), _CLIENT)
+                columns=packed(_client_columns(clients, self._notes, now), _CLIENT)
                 | self._normals(Role.CLIENT, clients, now),
             ),
             hosts=Subjects(
@@ -253,7 +254,7 @@ def _client_words(clients: Sequence[ClientSubject]) -> dict[str, list[str | None
 
 
 def _client_columns(
-    clients: Sequence[ClientSubject], now: float
+    clients: Sequence[ClientSubject], notes: Notes, now: float
 ) -> dict[str, Column | list[float]]:
     none = bytes(_SIEVE_BYTES)
     sieves = b"".join(none if one.sieve is None else one.sieve.bits for one in clients)
@@ -266,6 +267,7 @@ def _client_columns(
         "gaps": [min(one.gaps, _MOST) for one in clients],
         "gap": [one.gap for one in clients],
         "gap_spread": [one.gap_spread for one in clients],
+        "quiet": [one.last_publish is None or notes.told_silent(one) for one in clients],
         "sieve": np.frombuffer(sieves, np.uint8).reshape(-1, _SIEVE_BYTES),
     }
 
@@ -302,7 +304,8 @@ def _put_clients(watch: Watch, known: _Known, then: float, now: float) -> list[C
         client.arrived = then - columns["arrived"][place]
         for name in ("keep_alive", "wide", "gaps", "gap", "gap_spread"):
             setattr(client, name, columns[name][place])
-        client.last_publish = now if client.gaps else None  # from now on it may be silent so long
+        # From now on it may be silent so long; who was silent before is not told of again.
+        client.last_publish = None if columns["quiet"][place] else now
         sieve = known.columns["sieve"][place]
         client.sieve = Sieve.of(sieve.tobytes()) if sieve.any() else None
         found.append(client)

@@ -60,6 +60,10 @@ class Notes:
         """Somebody else had watched until `now`, and knew who is no newcomer."""
         self._since = now - seconds
 
+    def told_silent(self, client: ClientSubject) -> bool:
+        """Whether it was told that this client is silent, and it still is."""
+        return client.id in self._silent
+
     def tick(self, tally: Tally, now: float) -> list[Fact]:
         """All facts since the last call; the tally's list is emptied."""
         if self._since is None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mqtt_ids.detecting import CLIENTS
 from mqtt_ids.events import Sees
 from mqtt_ids.memory import Memory
 from mqtt_ids.snapshot import LONGEST, Snapshot, UnusableSnapshot, decode, encode
@@ -92,7 +93,8 @@ class Recollection:
         for name, learned in snapshot.parts.items():
             if name in memories:
                 memories[name].put_back(learned, now, gone)
-                log.info("known from before: %d %s", len(learned.clients.keys), name)
+            if name == CLIENTS:
+                log.info("known from before: %d clients", len(learned.clients.keys))
 
 
 def pace(size: int) -> float:

@@ -25,10 +25,10 @@ from mqtt_ids.events import AnyEvent, Published, Sees
 from mqtt_ids.faults import Faults
 from mqtt_ids.models import open_detector
 from mqtt_ids.names import bounded, canonical, known_address
-from mqtt_ids.overview import Overview, Pulse
 from mqtt_ids.policy import Ban, Handle, Neighbours, Scene
 from mqtt_ids.recollection import Recollection
 from mqtt_ids.responders.act import Actuator, Responder
+from mqtt_ids.responders.overview import Overview, Pulse
 from mqtt_ids.responders.publish import Publish, Publisher
 from mqtt_ids.responders.report import Reporter
 from mqtt_ids.settings import Settings

@@ -25,7 +25,7 @@ class StateFiles:
         self._folder = folder
         self._lock = threading.Lock()
         self._waiting: dict[str, Callable[[], bytes]] = {}
-        self._failing = False
+        self.failing = False  # whether the disk refused the latest one
         self.failures = 0
 
     @property
@@ -91,11 +91,11 @@ class StateFiles:
         file = self._folder / name
         if error is not None:
             self.failures += 1
-            if not self._failing:
+            if not self.failing:
                 log.error("%s: cannot be written: %s; going on in memory", file, error.strerror)
-        elif self._failing:
+        elif self.failing:
             log.warning("%s: is written again", file)
-        self._failing = error is not None
+        self.failing = error is not None
 
 
 def replace(file: Path, data: bytes) -> None:

@@ -87,7 +87,8 @@ class Store:
         with self._wake:
             held = self._changes
             waiting = len(held.incidents) + len(held.bans) + len(held.accepted)
-            return self._dropped + held.dropped + (waiting if self._failing else 0)
+            lost = self._dropped + held.dropped + self.files.failing
+            return lost + (waiting if self._failing else 0)
 
     # Changes: each returns at once.
 

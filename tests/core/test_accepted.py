@@ -33,7 +33,8 @@ class Home:
 
     def live(self, seconds: int, *, turned: Callable[[], list[ev.Event]] = list) -> list[Alert]:
         """What is told while so much time passes, and `turned` happens every second."""
-        began, events = self.pen.now, []
+        began = self.pen.now
+        events: list[ev.Event] = []
         for second in range(seconds):
             self.pen.wait(1.0)
             for place, (name, number) in enumerate(self.numbers.items()):

@@ -35,7 +35,8 @@ from mqtt_ids.settings import Settings
 CLIENTS_HERE = 10
 SECOND = 0.002  # seconds that one of made-up time takes
 BEAT = 10  # seconds of made-up time
-MOST_BEATS = 18  # of a life
+WRITE = 0.004  # seconds that a write may take
+MOST_BEATS = 10  # of a life
 SOON = 0.02  # seconds until an incident is written, instead of one
 DAY = 86_400.0
 
@@ -135,6 +136,7 @@ class Life:
 
         def replaced(file: Path, data: bytes) -> None:
             amount = amounts[-1]
+            self._tell("writing", amount)
             replace(file, data)
             self._tell("written", amount)
 
@@ -188,7 +190,10 @@ class Life:
 
 
 def one_life(folder: Path, number: int, model: Any, rng: random.Random) -> list[tuple[str, Any]]:  # noqa: ANN401
-    """What a life told before it was killed, a moment after it was up for so many beats."""
+    """What a life told before it was killed, a moment after so many beats.
+
+    Every other one is killed as it writes.
+    """
     reads, writes = os.pipe()
     child = os.fork()
     if child == 0:
@@ -207,7 +212,9 @@ def one_life(folder: Path, number: int, model: Any, rng: random.Random) -> list[
         while beats and lines[-1]:
             lines.append(pipe.readline())
             beats -= lines[-1].startswith(b'["beat"')
-        time.sleep(rng.uniform(0.0, BEAT * SECOND))
+        while number % 2 and lines[-1] and not lines[-1].startswith(b'["writing"'):
+            lines.append(pipe.readline())
+        time.sleep(rng.uniform(0.0, WRITE if number % 2 else BEAT * SECOND))
         os.kill(child, signal.SIGKILL)
         lines += pipe.readlines()
     _, status = os.waitpid(child, 0)

@@ -16,6 +16,7 @@ from mqtt_ids.counters import Client as C
 from mqtt_ids.detecting import CLIENTS
 from mqtt_ids.detector import Detector
 from mqtt_ids.feature_table import Role
+from mqtt_ids.lab.homes import make_home, record
 from mqtt_ids.memory import Memory
 from mqtt_ids.models import open_model
 from mqtt_ids.normal import SLOT
@@ -190,6 +191,47 @@ def test_nobody_is_silent_because_we_were_away(make: Make) -> None:
     assert silences(soon) == []
     later = [alert for now in range(170, 220) for alert in after.tick(float(now))]
     assert silences(later) == ["t"], "three intervals later it is"
+
+
+def test_who_is_silent_is_told_once_over_any_restarts(make: Make) -> None:
+    pen = Pen()
+    watcher = make()
+    connection, events = pen.joined("t", "192.168.1.20")
+    watched(watcher, [*events, *publishing(pen, connection, "t", every=10.0, for_=600.0)])
+    began, now = pen.now, pen.now + 300.0
+    assert silences(watched(watcher, [], start=began, until=now)) == ["t"]
+    for _ in range(2):
+        watcher = restarted(make, watcher, now, at=now)
+        began, now = now, now + 300.0
+        assert silences(watched(watcher, [], start=began, until=now)) == []
+    pen.now = now
+    watched(watcher, publishing(pen, connection, "t", every=10.0, for_=100.0), start=now)
+    later = watched(watcher, [], start=pen.now, until=pen.now + 300.0)
+    assert silences(later) == ["t"], "it had come back"
+
+
+def alarms(watcher: Detector, events: Iterable[ev.Event]) -> list[tuple[str, str | None]]:
+    """What is told above info of events that begin at any time."""
+    told: list[Alert] = []
+    due = -math.inf
+    for event in events:
+        while event.time >= due:
+            due = event.time + 1.0 if due == -math.inf else due + 1.0
+            told += watcher.tick(due - 1.0)
+        watcher.feed(event)
+    return [(alert.attack, alert.client_id) for alert in told if alert.severity != "info"]
+
+
+def test_a_home_that_comes_back_at_once_is_calm(make: Make) -> None:
+    """The broker restarts, and we with it: everybody connects anew, who has a normal."""
+    home = make_home(90_005, family="test", size=12, eventful=0.3)
+    start, half = 30_000.0, 7200.0
+    before = make()
+    assert alarms(before, record(home, start=start, duration=half, finish=False)) == []
+    after = restarted(make, before, start + half, at=start + half, gone=5.0)
+    assert sum(view.learned for view in after.clients()) > 6
+    again = record(home, start=start + half + 5.0, duration=1800.0, finish=False)
+    assert alarms(after, again) == []
 
 
 @pytest.mark.parametrize("gone", [0.0, 60.0, 6 * DAY])
