@@ -13,18 +13,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
 
 from mqtt_ids import control
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert, Reason
 from mqtt_ids.control import ask
 from mqtt_ids.errors import ControlError
 from mqtt_ids.events import SEES_ALL, AnyEvent
+from mqtt_ids.memory import Memory
 from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
+from mqtt_ids.standings import Standing, Standings
 
 EVIL = "evil\x1b[2J\n\tid"  # clears the screen of whoever prints it
 
@@ -74,10 +78,36 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     learned: bool = True
 
 
+STANDING = [
+    Standing(
+        client_id=EVIL,
+        address="192.0.2.9",
+        connected=True,
+        verdict="attack",
+        rate=812.0,
+        score=0.0825,
+        ratio=5.5,
+        learned=0.25,
+    ),
+    Standing(
+        client_id="porch-cam",
+        address=None,
+        connected=False,
+        verdict="calm",
+        rate=0.0,
+        score=None,
+        ratio=None,
+        learned=1.0,
+    ),
+]
+
+
 class Script:
     """A detector that knows two clients and has one thing to tell."""
 
     skipped = 0
+    memories: ClassVar[dict[str, Memory]] = {}
+    accepted = Accepted()
 
     def __init__(self) -> None:
         self.next = [
@@ -121,6 +151,11 @@ class Script:
 
     def clients(self) -> list[View]:
         return [View(client_id="porch-cam"), View(client_id=EVIL, verdict="attack")]
+
+    def standings(self, most: int, now: float) -> Standings:
+        assert most
+        assert now
+        return Standings(clients=2, connected=2, learned=2, oddest=STANDING)
 
     def goes_on(self, incident_id: str) -> bool:
         return bool(incident_id)
@@ -189,7 +224,8 @@ def test_the_folder_may_come_from_the_environment(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", [("status",), ("clients",), ("incidents",), ("incidents", "01JDK3V8Q2M4")]
+    "what",
+    [("status",), ("clients",), ("incidents",), ("incidents", "01JDK3V8Q2M4"), ("top",)],
 )
 def test_what_an_attacker_named_is_no_command_to_the_terminal(
     folder: Path, what: tuple[str, ...]
@@ -295,6 +331,50 @@ def test_a_terminal_gets_colours_unless_no_color_is_set(folder: Path) -> None:
     assert b"\x1b[31m" not in on_terminal(NO_COLOR="1")
 
 
+def test_an_incident_is_accepted_listed_and_undone(folder: Path) -> None:
+    name = "01JDK3V8Q2M4"
+    nothing = run("accept", "--state", str(folder))
+    assert nothing.stdout == "Nothing was accepted.\n"
+    accepted = run("accept", name, "--for", "7d", "--state", str(folder))
+    assert (accepted.returncode, accepted.stderr) == (0, "")
+    assert accepted.stdout.startswith("accepted until 20")
+    assert r"flood of evil\x1b[2J\n\tid" in accepted.stdout
+    assert "normal up to  publishes 1,624 messages/s" in accepted.stdout
+    listed = run("accept", "--state", str(folder)).stdout
+    assert name in listed
+    assert "\x1b" not in listed
+    (one,) = json.loads(run("accept", "--json", "--state", str(folder)).stdout)
+    assert one["levels"]["publish_rate_1m"] == pytest.approx(2 * 812.0)
+    undone = run("accept", name, "--undo", "--state", str(folder))
+    assert undone.stdout == "no longer accepted: flood of evil\\x1b[2J\\n\\tid\n"
+    timeline = run("incidents", name, "--state", str(folder)).stdout.partition("\n\n")[2]
+    assert re.findall(r"  ((?:un)?accept) +by hand \(flood of evil", timeline) == [
+        "accept",
+        "unaccept",
+    ]
+    assert run("accept", "--state", str(folder)).stdout == "Nothing was accepted.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("accept", "nothing"), "there is no incident nothing"),
+        (("accept", "x\x1b[2J"), "there is no incident of this id"),
+        (("accept", "01JDK3V8Q2M4", "--undo"), "no such incident was accepted"),
+        (("accept", "--undo"), "which incident?"),
+        (("accept", "--for", "7d"), "which incident?"),
+        (("accept", "01JDK3V8Q2M4", "--for", "soon"), "'soon'"),
+        (("forget", "nobody\x1b"), "there is no client"),
+    ],
+)
+def test_what_cannot_be_decided_is_one_line(
+    folder: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    line = complaint(run(*arguments, "--state", str(folder)))
+    assert told in line
+    assert "\x1b" not in line
+
+
 def test_a_pipe_that_closes_early_is_no_traceback(folder: Path) -> None:
     command = [sys.executable, "-m", "mqtt_ids", "clients", "--state", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -307,7 +387,18 @@ def test_a_pipe_that_closes_early_is_no_traceback(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["clients"], ["incidents"], ["ban", "address", "10.0.0.1"], ["release"]]
+    "command",
+    [
+        ["status"],
+        ["clients"],
+        ["incidents"],
+        ["ban", "address", "10.0.0.1"],
+        ["release"],
+        ["accept"],
+        ["accept", "01JDK3V8Q2M4"],
+        ["forget", "cam"],
+        ["top"],
+    ],
 )
 def test_without_an_agent_one_line_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
     line = complaint(run(*command, "--state", str(tmp_path)))

@@ -8,19 +8,22 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from mqtt_ids import control
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert
 from mqtt_ids.errors import ControlError, StateError
 from mqtt_ids.events import SEES_ALL, AnyEvent, Closed, Connected, Opened, Published
+from mqtt_ids.memory import Memory
 from mqtt_ids.names import bounded
 from mqtt_ids.policy import Ban, Handle, HandleKind, Neighbours
 from mqtt_ids.run import Engine
 from mqtt_ids.settings import Settings
+from mqtt_ids.standings import Standings
 
 ALL: frozenset[HandleKind] = frozenset({"connection", "client_id", "username", "address"})
 ATTACKER = "192.0.2.9"
@@ -42,6 +45,8 @@ class Script:
     """A detector that alerts when it is told to, and fails when it is told to."""
 
     skipped = 0
+    memories: ClassVar[dict[str, Memory]] = {}
+    accepted = Accepted()
 
     def __init__(self) -> None:
         self.fed: list[AnyEvent] = []
@@ -69,6 +74,11 @@ class Script:
 
     def clients(self) -> list[View]:
         return self.views
+
+    def standings(self, most: int, now: float) -> Standings:
+        assert most
+        assert now
+        return Standings(clients=2, connected=2, learned=2, oddest=[])
 
     def goes_on(self, incident_id: str) -> bool:
         return bool(incident_id)

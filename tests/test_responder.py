@@ -12,7 +12,8 @@ import pytest
 
 from mqtt_ids.alerts import Alert
 from mqtt_ids.bans import Ban, Bans, Handle, HandleKind
-from mqtt_ids.database import Changes, Database
+from mqtt_ids.changes import Changes
+from mqtt_ids.database import Database
 from mqtt_ids.errors import ControlError
 from mqtt_ids.policy import Neighbours, Scene
 from mqtt_ids.responders.act import Responder

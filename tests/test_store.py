@@ -18,7 +18,8 @@ import pytest
 from mqtt_ids import database
 from mqtt_ids import store as store_module
 from mqtt_ids.alerts import Alert, State, encode
-from mqtt_ids.database import Changes, Database, Entry, Record
+from mqtt_ids.changes import Changes, Entry, Record
+from mqtt_ids.database import Database
 from mqtt_ids.errors import StateError
 from mqtt_ids.policy import Ban, Handle
 from mqtt_ids.store import FILE, Store
@@ -168,6 +169,7 @@ def test_a_file_of_the_version_before_is_taken_over(
     store.put_incident("a", a_whole_alert("a"), is_open=True, urgent=False)
     store.close()
     execute(folder / FILE, "DROP TABLE history")
+    execute(folder / FILE, "DROP TABLE accepted")
     execute(folder / FILE, "PRAGMA user_version = 1")
     again = reopened(folder)
     assert (again.bans(), again.incident("a")) == ([ban()], a_whole_alert("a"))
@@ -267,8 +269,9 @@ def execute(file: Path, statement: str) -> None:
         lambda file: execute(file, "PRAGMA user_version = 99"),
         lambda file: execute(file, "DROP TABLE bans"),
         lambda file: execute(file, "DROP TABLE history"),
+        lambda file: execute(file, "DROP TABLE accepted"),
     ],
-    ids=["text", "cut", "scrambled", "foreign", "newer", "lacking", "half"],
+    ids=["text", "cut", "scrambled", "foreign", "newer", "lacking", "half", "other-half"],
 )
 def test_a_file_that_cannot_be_used_is_set_aside(
     folder: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture

@@ -6,9 +6,8 @@ quick.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -16,15 +15,18 @@ import msgspec
 from mqtt_ids import control
 from mqtt_ids import readers as read
 from mqtt_ids.agent_command import CONTEXT, reading
+from mqtt_ids.decide_commands import accept, forget
 from mqtt_ids.doctor_command import doctor
 from mqtt_ids.errors import ControlError, IdsError, StateError
 from mqtt_ids.evaluate_command import evaluate
+from mqtt_ids.options import json_option, json_or, print_json, state_option
 from mqtt_ids.policy import HandleKind
 from mqtt_ids.scan_command import PLOTS, ending, scan
 from mqtt_ids.settings import Settings
 from mqtt_ids.show import show_client_list, show_incident, show_incident_list, show_status
 from mqtt_ids.store import FILE, Store
 from mqtt_ids.tables import line, safe, table
+from mqtt_ids.top_command import top
 from mqtt_ids.train_command import train
 
 DEBUG = "MQTT_IDS_DEBUG"  # set to 1: a fault shows its traceback
@@ -35,16 +37,6 @@ KINDS: dict[str, HandleKind] = {
     "user": "username",
 }
 
-_state = click.option(
-    "--state",
-    "state",
-    type=click.Path(path_type=Path, readable=False),
-    envvar="MQTT_IDS_STATE",
-    default=Settings().state_dir,
-    show_default=True,
-    help="State folder of the running agent; or name it in MQTT_IDS_STATE.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _handle = click.argument("kind", type=click.Choice(list(KINDS)))
 
 
@@ -64,6 +56,9 @@ def ids() -> None:
       mqtt-ids status
       mqtt-ids incidents
       mqtt-ids clients --json
+      mqtt-ids top
+    Say that it was no attack:
+      mqtt-ids accept 01JDK3V8Q2M4YXN0Z7C5RT9WBE --for 7d
     Keep somebody out, and let them in again:
       mqtt-ids ban address 192.168.1.66 --for 1h
       mqtt-ids unban address 192.168.1.66
@@ -71,21 +66,21 @@ def ids() -> None:
 
 
 @ids.command()
-@_state
-@_json
+@state_option
+@json_option
 def status(state: Path, *, as_json: bool) -> None:
     """Show how the agent is, its bans, and what it did last."""
     result = control.ask(state, control.Status())
-    _json_or(as_json, result, show_status)
+    json_or(as_json, result, show_status)
 
 
 @ids.command()
-@_state
-@_json
+@state_option
+@json_option
 def clients(state: Path, *, as_json: bool) -> None:
-    """List the clients that the agent knows, with its verdicts."""
+    """List the clients that the agent knows, with its verdicts and what is normal for each."""
     result = control.ask(state, control.Clients())
-    _json_or(as_json, result, show_client_list)
+    json_or(as_json, result, show_client_list)
 
 
 @ids.command()
@@ -103,8 +98,8 @@ def clients(state: Path, *, as_json: bool) -> None:
     metavar="FILE",
     help="Of one incident: draw its score over time, too: .png or .svg.",
 )
-@_state
-@_json
+@state_option
+@json_option
 def incidents(
     incident: str | None, limit: int, plot: Path | None, state: Path, *, as_json: bool
 ) -> None:
@@ -122,7 +117,7 @@ def incidents(
 
         needed(plot)
     result = control.ask(state, control.Incidents(id=incident, limit=limit))
-    _json_or(as_json, result, show_incident_list if incident is None else show_incident)
+    json_or(as_json, result, show_incident_list if incident is None else show_incident)
     if plot is not None:
         from mqtt_ids import incident_plot  # noqa: PLC0415 - an extra
 
@@ -140,7 +135,7 @@ def incidents(
     help="How long: 30s, 10m, 24h, 7d. By default as long as protect.ban says.",
 )
 @click.option("--why", default="by hand", help="A word for the log.")
-@_state
+@state_option
 def ban(kind: str, value: str, seconds: float | None, why: str, state: Path) -> None:
     """Cut somebody off and keep them out for a while.
 
@@ -158,7 +153,7 @@ def ban(kind: str, value: str, seconds: float | None, why: str, state: Path) -> 
 @ids.command()
 @_handle
 @click.argument("value")
-@_state
+@state_option
 def unban(kind: str, value: str, state: Path) -> None:
     """Lift one ban. The same incident does not bring it back."""
     control.ask(state, control.Lift(KINDS[kind], value))
@@ -166,7 +161,7 @@ def unban(kind: str, value: str, state: Path) -> None:
 
 
 @ids.command()
-@_state
+@state_option
 def release(state: Path) -> None:
     """Lift all bans and clear our retained topics.
 
@@ -192,7 +187,7 @@ def release(state: Path) -> None:
     show_default=True,
     help="default (the shipped one), or a folder.",
 )
-@_json
+@json_option
 def model(name: str, *, as_json: bool) -> None:
     """Show a model: layers, thresholds, training, and every feature."""
     from mqtt_ids.feature_table import FEATURES  # noqa: PLC0415 - loads numpy
@@ -201,7 +196,7 @@ def model(name: str, *, as_json: bool) -> None:
     opened = open_model(name)
     card = opened.card
     if as_json:
-        _print_json({**msgspec.to_builtins(card), "golden": len(card.golden.scores)})
+        print_json({**msgspec.to_builtins(card), "golden": len(card.golden.scores)})
         return
     line(f"layers      {'-'.join(map(str, card.layers))}, scored by {opened.scorer.runtime}")
     for mask, values in card.thresholds.items():
@@ -228,6 +223,9 @@ ids.add_command(scan)
 ids.add_command(train)
 ids.add_command(evaluate)
 ids.add_command(doctor)
+ids.add_command(accept)
+ids.add_command(forget)
+ids.add_command(top)
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str]) -> int:
@@ -288,14 +286,3 @@ def _release_stored(folder: Path) -> int | None:
     if store.failures:
         raise StateError(f"{folder}: cannot be written; its bans are still there")
     return len(bans)
-
-
-def _json_or(as_json: bool, result: Any, show: Callable[[Any], None]) -> None:  # noqa: ANN401, FBT001 - JSON
-    if as_json:
-        _print_json(result)
-    else:
-        show(result)
-
-
-def _print_json(result: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())

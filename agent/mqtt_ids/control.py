@@ -69,7 +69,33 @@ class Release(msgspec.Struct, frozen=True, tag_field="command", tag="release"):
     """Lift all bans and clear our retained topics."""
 
 
-Request = Status | Clients | Incidents | Impose | Lift | Release
+class Accept(msgspec.Struct, frozen=True, tag_field="command", tag="accept"):
+    """Take an incident for normal, for `seconds` or for good; or, with `undo`, no longer."""
+
+    id: str
+    seconds: float | None = None
+    undo: bool = False
+
+
+class Accepted(msgspec.Struct, frozen=True, tag_field="command", tag="accepted"):
+    """All that is accepted now."""
+
+
+class Forget(msgspec.Struct, frozen=True, tag_field="command", tag="forget"):
+    """Drop what is normal for a client: it is a newcomer again."""
+
+    client_id: str
+
+
+class Top(msgspec.Struct, frozen=True, tag_field="command", tag="top"):
+    """The oddest clients as they are now, `most` of them, and what is going on."""
+
+    most: int = 20
+
+
+Question = Status | Clients | Incidents | Accepted | Top
+Order = Impose | Lift | Release | Accept | Forget
+Request = Question | Order
 Answer = Callable[[Request], Awaitable[object]]
 
 

@@ -7,27 +7,36 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 import msgspec
 
+from mqtt_ids.acceptance import Acceptance
+from mqtt_ids.changes import Changes, Entry
 from mqtt_ids.errors import StateError
 from mqtt_ids.history import Moment, moment
-from mqtt_ids.policy import Ban, Handle
+from mqtt_ids.policy import Ban
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 VERSION = 2
 APPLICATION = 0x6D696473  # "mids": tells our file from any other SQLite file
 AUDIT_KEPT = 10_000
 HISTORY_KEPT = 10_000
 
+_ACCEPTED = """
+CREATE TABLE accepted (
+    incident TEXT NOT NULL PRIMARY KEY, acceptance BLOB NOT NULL
+) WITHOUT ROWID;
+"""
 _HISTORY = """
 CREATE TABLE history (seq INTEGER PRIMARY KEY, incident TEXT NOT NULL, moment BLOB NOT NULL);
 """
-_SCHEMA = f"""
+_SCHEMA = f"""{_ACCEPTED}{_HISTORY}
 CREATE TABLE bans (
     kind TEXT NOT NULL, value TEXT NOT NULL, ban BLOB NOT NULL, PRIMARY KEY (kind, value)
 ) WITHOUT ROWID;
@@ -35,77 +44,16 @@ CREATE TABLE incidents (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, open INTEGER NOT NULL, alert BLOB NOT NULL
 );
 CREATE TABLE audit (seq INTEGER PRIMARY KEY, entry BLOB NOT NULL);
-{_HISTORY}
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
 
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the log of actions. `at` is wall time as RFC 3339."""
-
-    at: str
-    what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted", "failed"]
-    by: Literal["policy", "hand"]
-    handle: Handle | None = None
-    why: str | None = None
-    incident: str | None = None
-
-
-class Record(msgspec.Struct, frozen=True):
-    """An incident as its last alert (JSON of schema 1) left it."""
-
-    alert: bytes
-    open: bool
-
-
-class Changes:
-    """What is to be written: the last state of each incident and ban, and new log entries.
-
-    At most `limit` of each kind are held; of more, the oldest are dropped and counted.
-    """
-
-    def __init__(self, limit: int = 2000) -> None:
-        self._limit = limit
-        self.incidents: dict[str, Record] = {}
-        self.bans: dict[Handle, Ban | None] = {}
-        self.audit: deque[Entry] = deque(maxlen=limit)
-        self.dropped = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.incidents or self.bans or self.audit)
-
-    def put_incident(self, name: str, record: Record) -> None:
-        """An incident has changed."""
-        self.incidents[name] = record
-        if len(self.incidents) > self._limit:
-            del self.incidents[next(iter(self.incidents))]
-            self.dropped += 1
-
-    def put_ban(self, handle: Handle, ban: Ban | None) -> None:
-        """A ban was made, or lifted (None)."""
-        self.bans[handle] = ban
-        if len(self.bans) > self._limit:
-            del self.bans[next(iter(self.bans))]
-            self.dropped += 1
-
-    def merge(self, newer: "Changes") -> None:
-        """Take what came after these in, on top."""
-        for name, record in newer.incidents.items():
-            self.put_incident(name, record)
-        for handle, ban in newer.bans.items():
-            self.put_ban(handle, ban)
-        self.audit.extend(newer.audit)
-        self.dropped += newer.dropped
-
-    def cost(self) -> int:
-        """About how many bytes writing this puts on the card, journal and checkpoint included.
-
-        SQLite writes whole pages of 4 kB, each twice: one or two a row, and a few for the trees.
-        """
-        rows = len(self.incidents) + len(self.bans) + (len(self.audit) + len(self.incidents)) // 16
-        text = sum(len(record.alert) for record in self.incidents.values())
-        return 2 * ((rows + 4) * 4096 + text)
+# What brings a file of an older version to the next one.
+_UPGRADES = {1: f"{_ACCEPTED}{_HISTORY} PRAGMA user_version = 2;"}
+_TABLES = {
+    1: {"audit", "bans", "incidents"},
+    2: {"accepted", "audit", "bans", "history", "incidents"},
+}
 
 
 class Database:
@@ -157,6 +105,14 @@ class Database:
                         "INSERT OR REPLACE INTO bans (kind, value, ban) VALUES (?, ?, ?)",
                         (*key, msgspec.json.encode(ban)),
                     )
+            for incident, acceptance in changes.accepted.items():
+                if acceptance is None:
+                    db.execute("DELETE FROM accepted WHERE incident = ?", (incident,))
+                else:
+                    db.execute(
+                        "INSERT OR REPLACE INTO accepted (incident, acceptance) VALUES (?, ?)",
+                        (incident, msgspec.json.encode(acceptance)),
+                    )
             db.executemany(
                 "INSERT INTO audit (entry) VALUES (?)",
                 [(msgspec.json.encode(entry),) for entry in changes.audit],
@@ -173,13 +129,13 @@ class Database:
 
     def bans(self) -> list[Ban]:
         """All bans, ended ones included. One that cannot be read is left out, and said so."""
-        found = []
-        for (data,) in self._connection.execute("SELECT ban FROM bans"):
-            try:
-                found.append(msgspec.json.decode(data, type=Ban))
-            except msgspec.DecodeError as error:
-                log.warning("a stored ban cannot be read and is left out: %s", error)
-        return found
+        rows = self._connection.execute("SELECT ban FROM bans")
+        return _readable(rows, Ban, "ban")
+
+    def accepted(self) -> list[Acceptance]:
+        """What was accepted, ended ones included. What cannot be read is left out, and said so."""
+        rows = self._connection.execute("SELECT acceptance FROM accepted")
+        return _readable(rows, Acceptance, "acceptance")
 
     def incidents(self, limit: int) -> list[tuple[str, bytes]]:
         """The ids and last alerts of the newest incidents, the newest first."""
@@ -225,6 +181,16 @@ class Database:
         return [msgspec.json.decode(data, type=Entry) for (data,) in rows]
 
 
+def _readable(rows: Iterable[tuple[bytes]], kind: type[T], what: str) -> list[T]:
+    found = []
+    for (data,) in rows:
+        try:
+            found.append(msgspec.json.decode(data, type=kind))
+        except msgspec.DecodeError as error:
+            log.warning("a stored %s cannot be read and is left out: %s", what, error)
+    return found
+
+
 def _connect(file: Path) -> sqlite3.Connection:
     """A connection for any thread: `store.py` lets one at a time use it."""
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=1.0)
@@ -236,8 +202,8 @@ def _connect(file: Path) -> sqlite3.Connection:
         )
         if _number(connection, "PRAGMA user_version") == 0 and not _tables(connection):
             connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        if _number(connection, "PRAGMA user_version") == 1:
-            connection.executescript(f"BEGIN; {_HISTORY} PRAGMA user_version = {VERSION}; COMMIT;")
+        while (upgrade := _UPGRADES.get(_number(connection, "PRAGMA user_version"))) is not None:
+            connection.executescript(f"BEGIN; {upgrade} COMMIT;")
     except sqlite3.Error:
         connection.close()
         raise
@@ -264,8 +230,7 @@ def _problem(file: Path) -> str | None:
         return "belongs to another program"
     if version > VERSION:
         return f"was written by a newer version (schema {version}, known is {VERSION})"
-    expected = {"audit", "bans", "incidents", *(["history"] if version > 1 else [])}
-    return None if tables == expected else "lacks a table"
+    return None if tables == _TABLES.get(version) else "lacks a table"
 
 
 # Errors that a fresh file would meet as well.

@@ -1,24 +1,29 @@
 """The detector: events in, alerts out. It knows no clock, no socket and no broker."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from ulid import ULID
 
 from mqtt_ids import attacks, notes, reasons
+from mqtt_ids.accepted import Accepted, forgiven
 from mqtt_ids.alerts import Alert
 from mqtt_ids.counters import Gauge as G
 from mqtt_ids.counters import Host as H
+from mqtt_ids.detecting import CLIENTS
 from mqtt_ids.events import Event, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.incidents import Incidents, Sign
 from mqtt_ids.mask_classes import Threshold, mask_class, thresholds
+from mqtt_ids.memory import Memory
 from mqtt_ids.parties import Loud, by_host, party
 from mqtt_ids.policy import Neighbours
+from mqtt_ids.standings import Standings, standings
 from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.verdicts import Verdict, Verdicts
-from mqtt_ids.views import ClientView, Judged
+from mqtt_ids.views import ClientView, Judged, views_of
 from mqtt_ids.watch import RESTS_AFTER, AnyBatch, Batch, Watch
 from mqtt_ids.windows import Floats
 from mqtt_ids_model import Model, Scores
@@ -31,9 +36,10 @@ JOINED_WITH = 5.0  # seconds before the first sign from which on a new id belong
 class Detector:
     """Watches, scores, judges, and tells incidents. `tick` once a second.
 
-    `threshold` is which of the card's thresholds decides, or a number for all; `thresholds` may be
-    replaced between ticks. `facts` can be switched off to see what the network finds alone.
-    `judged` gets each round's scores. Raises ModelError where the card lacks a threshold.
+    `threshold` is which of the card's thresholds decides, or a number for all; `thresholds` and
+    `accepted` may be replaced between ticks. `facts` can be switched off to see what the network
+    finds alone. `judged` gets each round's scores. Raises ModelError where the card lacks a
+    threshold.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class Detector:
         self._verdicts = {Role.CLIENT: Verdicts(), Role.HOST: Verdicts()}
         self._incidents = Incidents(new_id)
         self._notes = notes.Notes()
+        self.memories = {CLIENTS: Memory(self.watch, self._verdicts, self._notes)}
+        self.accepted = Accepted()
         self._facts = facts
         self._judged = judged
         self._last_tick = -np.inf
@@ -78,7 +86,7 @@ class Detector:
             signs += self._judge(batch, scores, now, clients)
         facts = self._notes.tick(self.watch.tally, now)
         if self._facts:
-            signs += [notes.sign(fact) for fact in facts]
+            signs += [notes.sign(fact) for fact in facts if not self.accepted.covers(fact)]
         self._last_tick = now
         return self._incidents.tick(signs, now)
 
@@ -88,23 +96,13 @@ class Detector:
 
     def clients(self) -> list[ClientView]:
         """All tracked clients, for people."""
-        verdicts = self._verdicts[Role.CLIENT]
         self.watch.settle_newcomers()
         clients = list(self.watch.tally.clients)
-        return [
-            ClientView(
-                client_id=client.id,
-                address=client.host.address,
-                username=client.username,
-                connected=client.connected,
-                since=client.since,
-                last=client.last,
-                verdict=verdicts.verdict(client.row).name.lower(),
-                score=verdicts.score(client.row),
-                learned=bool(learned),
-            )
-            for client, learned in zip(clients, self.watch.earned(clients), strict=True)
-        ]
+        return views_of(clients, self.watch.earned(clients), self._verdicts[Role.CLIENT])
+
+    def standings(self, most: int, now: float) -> Standings:
+        """The oddest clients, at most so many, as they are now."""
+        return standings(self.watch, self._verdicts[Role.CLIENT], self.thresholds, most, now)
 
     def goes_on(self, incident_id: str) -> bool:
         """Whether an open incident had a sign in the last few seconds."""
@@ -167,6 +165,9 @@ class Detector:
     ) -> Iterable[Sign]:
         verdicts = self._verdicts[batch.role]
         thresholds = self._thresholds_of(batch)
+        if self.accepted:
+            figures = partial(self.watch.figures, batch)
+            scores = forgiven(self.accepted, batch, scores, thresholds, figures)
         rows = np.array([subject.row for subject in batch.subjects], np.intp)
         calm = not (scores.score > thresholds).any()
         if calm and self._judged is None:

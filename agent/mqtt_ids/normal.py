@@ -5,6 +5,8 @@ if its subject stayed calm throughout both: an attack cannot excuse itself, nor 
 normal fades with a half-life of a day.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,8 +73,36 @@ class Normal:
         self._odd[:, 1] = self._odd[:, 0]
         self._odd[:, 0] = False
         self._since[:] = now
+        self._earn()
+
+    def _earn(self) -> None:
         events = self._total[:, self._events].sum(axis=1)
         self._earned = (self._seconds[:, 0] >= EARNED_AFTER) & (events >= EARNED_EVENTS)
+
+    def taken(self, rows: Rows, now: float) -> dict[str, NDArray[Any]]:
+        """Copies of all that is known of `rows`; times as seconds before `now`."""
+        return {
+            "total": self._total.take(rows, axis=0),
+            "waiting": self._waiting.take(rows, axis=0),
+            "slot": self._slot.take(rows, axis=0),
+            "seconds": self._seconds.take(rows, axis=0),
+            "odd": self._odd.take(rows, axis=0),
+            "slot_age": (now - self._since[rows]).astype(np.float32),
+        }
+
+    def put_back(self, rows: Rows, known: dict[str, NDArray[Any]], now: float) -> None:
+        """Know of `rows`, which were started, what `taken` gave; their slots go on at `now`."""
+        self._total[rows] = known["total"]
+        self._waiting[rows] = known["waiting"]
+        self._slot[rows] = known["slot"]
+        self._seconds[rows] = known["seconds"]
+        self._odd[rows] = known["odd"]
+        self._since[rows] = now - known["slot_age"].astype(np.float64)
+        self._earn()
+
+    def calm_seconds(self, rows: Rows) -> Floats:
+        """Seconds of calm behind the normals of `rows`; they fade with the normals."""
+        return self._seconds[:, 0][rows]
 
     def rates(self, rows: Rows) -> Floats:
         """Usual events per second: rows x counters; 0 where nothing was learned."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from mqtt_ids.alerts import Attack, Severity
 from mqtt_ids.facts import Fact, FactKind
+from mqtt_ids.habits import RHYTHM_GAPS, STEADY
 from mqtt_ids.incidents import Sign
 from mqtt_ids.reasons import from_fact
 from mqtt_ids.subjects import ClientSubject
@@ -11,8 +12,6 @@ from mqtt_ids.tally import Tally
 
 NEW_AFTER: Final = 600.0  # seconds of watching before an unknown client is news
 SILENT_TIMES: Final = 3.0  # times its own interval without a publish
-RHYTHM_GAPS: Final = 20  # intervals before a rhythm is known
-STEADY: Final = 0.25  # mean deviation of the interval, as a part of it, that is a rhythm
 KEEP_ALIVE_GRACE: Final = 1.5
 LISTENED_EVERY: Final = 10  # ticks between two looks for silence
 
@@ -52,6 +51,18 @@ class Notes:
         self._since: float | None = None
         self._ticks = 0
         self._silent: dict[str, None] = {}
+
+    def watched(self, now: float) -> float:
+        """For how many seconds there was somebody to tell."""
+        return 0.0 if self._since is None else now - self._since
+
+    def have_watched(self, seconds: float, now: float) -> None:
+        """Somebody else had watched until `now`, and knew who is no newcomer."""
+        self._since = now - seconds
+
+    def told_silent(self, client: ClientSubject) -> bool:
+        """Whether it was told that this client is silent, and it still is."""
+        return client.id in self._silent
 
     def tick(self, tally: Tally, now: float) -> list[Fact]:
         """All facts since the last call; the tally's list is emptied."""

@@ -1,10 +1,12 @@
 """Who is here: finds, or begins to track, the host, client and connection of an event."""
 
+from functools import partial
 from typing import Final
 
 from mqtt_ids import events as ev
 from mqtt_ids.connections import Connections
-from mqtt_ids.subjects import ClientSubject, Connection, HostSubject, Registry
+from mqtt_ids.registry import Registry
+from mqtt_ids.subjects import ClientSubject, Connection, HostSubject
 
 CONNECTIONS_PER_CLIENT: Final = 4
 NEWCOMERS_KEPT: Final = 256
@@ -73,6 +75,34 @@ class Roster:
             client.move(host, now)
         self.connections.attach(connection, client)
         return client
+
+    def meet_host(self, address: str, since: float) -> HostSubject:
+        """A host known since then. Before the first event, and no more than there is room for."""
+        host = self.hosts.place(address, lambda row: HostSubject(address, row, since))
+        self.new_hosts.append(host)
+        return host
+
+    def meet_client(self, client_id: str, address: str, since: float) -> ClientSubject:
+        """A client known since then, last seen at `address`. When, and how many: as for hosts."""
+        host = self.hosts.get(address)
+        if host is None:
+            host = HostSubject(address, 0, since)
+            host.tracked = False
+        client = self.clients.place(client_id, partial(ClientSubject, client_id, host, now=since))
+        host.clients += 1
+        self.new_clients.append(client)
+        return client
+
+    def meet_anew(self, client: ClientSubject, now: float) -> None:
+        """Whoever has this id is a newcomer from now on."""
+        client.start_again(now)
+        if client not in self.newcomers and len(self.newcomers) < NEWCOMERS_KEPT:
+            self.newcomers.append(client)
+
+    def forget_unseen(self, before: float) -> None:
+        """Forget whoever was last seen before then. Looks at each of them."""
+        self.clients.expire(before)
+        self.hosts.expire(before)
 
     def _newcomer(self, client_id: str, host: HostSubject, now: float) -> ClientSubject | None:
         if host.clients >= self._client_share and not self._forget_visitor(host, now):

@@ -9,27 +9,29 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 
-from mqtt_ids.alerts import Alert, iso
+from mqtt_ids.accepted import Accepted
+from mqtt_ids.alerts import Alert
 from mqtt_ids.backlog import Backlog
 from mqtt_ids.commands import Desk
 from mqtt_ids.control import ControlServer
-from mqtt_ids.detecting import ClientView, Detecting, client_rows
+from mqtt_ids.decisions import Decisions
+from mqtt_ids.detecting import CLIENTS, ClientView, Detecting
 from mqtt_ids.errors import StateError
 from mqtt_ids.events import AnyEvent, Published, Sees
 from mqtt_ids.faults import Faults
 from mqtt_ids.models import MakeDetector, open_detector
 from mqtt_ids.names import known_address
 from mqtt_ids.policy import Ban, Neighbours, Scene
+from mqtt_ids.recollection import Recollection
 from mqtt_ids.responders.act import Actuator, Responder
 from mqtt_ids.responders.outlets import Outlets
-from mqtt_ids.responders.publish import Learning, Publish, Publisher, Summary
+from mqtt_ids.responders.overview import Overview, Pulse
+from mqtt_ids.responders.publish import Publish, Publisher
 from mqtt_ids.responders.report import Reporter
 from mqtt_ids.settings import Settings
 from mqtt_ids.store import Store
@@ -74,33 +76,47 @@ class Engine:
         self._wall = wall
         self._own_ids = own_ids
         self._detector = detector
-        self._backlog = backlog
         self._store = Store(settings.state_dir, incidents_kept=settings.limits.incidents_kept)
         self._faults = Faults()
         self._responder = Responder(settings, actuator, self._store, self._failed)
         self._outlets = Outlets(settings, self._failed)
         self._make_detector = partial(make_detector, settings, judged=self._outlets.judged)
         self._publisher = Publisher(publish, settings.topics, withdraw, self._outlets.alert)
-        desk = Desk(
+        self._reporter = Reporter(
+            settings.mode, self._responder, self._store, self._publisher, self._faults
+        )
+        self._recollection = Recollection(self._store, wall)
+        self._decisions = Decisions(self._store, self._widen)
+        self._pulse = Pulse()
+        self._overview = Overview(
+            settings,
+            sensor=sensor,
+            clock=clock,
+            wall=wall,
+            pulse=self._pulse,
+            detector=lambda: self._detector,
+            responder=self._responder,
+            reporter=self._reporter,
+            store=self._store,
+            publisher=self._publisher,
+            outlets=self._outlets,
+            faults=self._faults,
+            backlog=backlog,
+        )
+        self._desk = Desk(
             responder=self._responder,
             store=self._store,
             publisher=self._publisher,
             wall=wall,
             overview=self._overview,
-            clients=self._client_list,
+            decisions=self._decisions,
+            forget=self._forget,
         )
-        self._control = ControlServer(settings.state_dir, desk.answer)
-        self._reporter = Reporter(
-            settings.mode, self._responder, self._store, self._publisher, self._faults
-        )
+        self._control = ControlServer(settings.state_dir, self._desk.answer)
         self._waiting = Waiting()
         self._views: dict[str, ClientView] | None = None  # as of this tick, once they are needed
-        self._late: deque[float] = deque(maxlen=60)  # seconds that each of the last ticks was late
-        self._events = 0
-        self._skipped = 0
         self._running = False
         self._ticking = False
-        self._started = 0.0
         self._due = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -121,11 +137,13 @@ class Engine:
         self._responder.restore(self._store.bans(), self._wall())
         self._outlets.start()
         self._safely("the state", self._reporter.close_left_open)
-        self._started = self._clock()
-        self._due = self._started + TICK
+        self._safely("the state", lambda: self._decisions.restore(self._wall()))
+        self._pulse.started = self._clock()
+        self._take_up(self._detector, self._sees)
+        self._due = self._pulse.started + TICK
         self._running = True
         self._safely("publishing", lambda: self._publisher.status("online"))
-        self._safely("publishing", lambda: self._tell(self._started))
+        self._safely("publishing", lambda: self._overview.publish(self._pulse.started))
         self._task = asyncio.create_task(self._run(), name="mqtt-ids-tick")
         log.info(
             "watching as %s: mode %s, state folder %s",
@@ -145,19 +163,23 @@ class Engine:
                 await self._task
         self._safely("publishing", lambda: self._publisher.status("offline"))
         await self._control.stop()
+        self._keep_at_last()
         await asyncio.to_thread(self._outlets.stop)
         await asyncio.to_thread(self._store.close)
 
     def look_again(self, sees: Sees) -> None:
-        """From now on the sensor sees other things, and so everybody is a newcomer again.
+        """From now on the sensor sees other things: what was learned of others counts no more.
 
-        Raises ModelError; then nothing has changed.
+        What was learned when these were last seen is taken up again. Raises ModelError; then
+        nothing has changed.
         """
         if sees == self._sees or self._detector is None:
             return
         fresh, now = self._make_detector(sees), self._clock()
+        self._keep_at_last()
+        self._take_up(fresh, sees)
         before, self._detector, self._sees = self._detector, fresh, sees
-        self._started = now
+        self._pulse.started = now
         self._safely("an alert", lambda: self._report(before.end(now), now))
 
     def feed(self, event: AnyEvent) -> None:
@@ -165,13 +187,13 @@ class Engine:
         detector = self._detector
         if detector is None or not self._running:
             return
-        self._events += 1
+        self._pulse.events += 1
         try:
             if type(event) is not Published:
                 self._waiting.see(event)
             detector.feed(event)
         except Exception as error:  # noqa: BLE001 - the broker goes on, whatever is wrong with us
-            self._skipped += 1
+            self._pulse.skipped += 1
             self._faults.caught("the detector", error, event.time)
         if event.time >= self._due + OVERDUE:
             now = self._clock()
@@ -206,12 +228,40 @@ class Engine:
         if self._ticking:  # an action may feed events back at once
             return
         self._ticking = True
-        self._late.append(max(self._clock() - self._due, 0.0))
+        self._pulse.late.append(max(self._clock() - self._due, 0.0))
         self._due = now + TICK
         self._safely("the detector", lambda: self._judge(now))
         self._safely("the response", lambda: self._responder.expire(self._wall()))
-        self._safely("publishing", lambda: self._tell(now))
+        self._safely("the state", lambda: self._decisions.expire(self._wall()))
+        self._safely("the state", lambda: self._keep(now))
+        self._safely("publishing", lambda: self._overview.publish(now))
         self._ticking = False
+
+    def _take_up(self, detector: Detecting, sees: Sees) -> None:
+        detector.accepted = self._decisions.accepted
+        recall = self._recollection.take_up
+        self._safely("the state", lambda: recall(detector.memories, sees, self._clock()))
+
+    def _widen(self, accepted: Accepted) -> None:
+        if self._detector is not None:
+            self._detector.accepted = accepted
+
+    def _forget(self, client_id: str) -> bool:
+        """Drop what is normal for a client, here and, with the next tick, on the disk."""
+        memory = None if self._detector is None else self._detector.memories.get(CLIENTS)
+        if memory is None or not memory.forget(client_id, self._clock()):
+            return False
+        self._recollection.hurry()
+        return True
+
+    def _keep(self, now: float) -> None:
+        if self._detector is not None:
+            self._recollection.keep(self._detector.memories, self._sees, now)
+
+    def _keep_at_last(self) -> None:
+        detector, keep = self._detector, self._recollection.keep_at_last
+        if detector is not None:
+            self._safely("the state", lambda: keep(detector.memories, self._sees, self._clock()))
 
     def _judge(self, now: float) -> None:
         detector, wall = self._detector, self._wall()
@@ -260,61 +310,5 @@ class Engine:
 
     def _is_established(self, view: ClientView, alert: Alert) -> bool:
         """Whether a mistake about this client would hurt. Just after the start, always."""
-        settling = alert.first_seen - self._started < SETTLING
+        settling = alert.first_seen - self._pulse.started < SETTLING
         return view.learned or settling or alert.first_seen - view.since >= ESTABLISHED
-
-    def _tell(self, now: float) -> None:
-        """Publish the summary when it is due; for Prometheus there are new numbers."""
-        self._outlets.look(self._summary)
-        reporter = self._reporter
-        gist = (
-            reporter.open_incidents,
-            reporter.active,
-            len(self._responder.bans),
-            self._faults.count > 0,
-            self._unwritten > 0,
-        )
-        if self._publisher.wants_summary(gist, now):
-            self._publisher.summary(self._summary(), gist, now)
-
-    @property
-    def _unwritten(self) -> int:
-        return self._store.unwritten + self._outlets.unwritten
-
-    def _summary(self) -> Summary:
-        backlog = self._backlog
-        views = [] if self._detector is None else self._detector.clients()
-        connected = [view for view in views if view.connected]
-        return Summary(
-            time=iso(self._wall()),
-            mode=self._settings.mode,
-            sensor=self._sensor,
-            learning=Learning.of(connected),
-            clients=len(connected),
-            open_incidents=self._reporter.open_incidents,
-            active=self._reporter.active,
-            bans=len(self._responder.bans),
-            lag=round(max([*self._late, 0.0 if backlog is None else backlog.lag]), 3),
-            events=self._events,
-            skipped=self._skipped
-            + (0 if self._detector is None else self._detector.skipped)
-            + (0 if backlog is None else backlog.skipped),
-            errors=self._faults.count,
-            unwritten=self._unwritten,
-        )
-
-    def _overview(self) -> dict[str, Any]:
-        """What `status` shows beside bans and actions."""
-        return {
-            **msgspec.to_builtins(self._summary()),
-            "running_for": round(self._clock() - self._started, 1),
-            "dry_run": self._settings.protect.dry_run,
-            "state_dir": str(self._settings.state_dir),
-            "last_error": self._faults.last,
-            "offers": sorted(self._responder.offers),
-        }
-
-    def _client_list(self) -> list[dict[str, Any]]:
-        """What `clients` shows: times as wall time."""
-        views = [] if self._detector is None else self._detector.clients()
-        return client_rows(views, self._wall() - self._clock())

@@ -51,12 +51,12 @@ def show_client_list(clients: Sequence[dict[str, Any]]) -> None:
             "yes" if one["connected"] else "no",
             one["verdict"],
             None if one["score"] is None else f"{one['score']:.4g}",
-            "yes" if one["learned"] else "not yet",
             one["last"],
+            one["normal_in_words"],
         )
         for one in sorted(clients, key=lambda one: (order.get(one["verdict"], 2), one["client_id"]))
     ]
-    headings = ("CLIENT", "ADDRESS", "USER", "CONNECTED", "VERDICT", "SCORE", "NORMAL", "LAST SEEN")
+    headings = ("CLIENT", "ADDRESS", "USER", "CONNECTED", "VERDICT", "SCORE", "LAST SEEN", "NORMAL")
     table(headings, rows, "No client is known yet.")
 
 
@@ -95,6 +95,49 @@ def show_incident(incident: dict[str, Any]) -> None:
         share = "" if reason["share"] is None else f" ({reason['share']:.0%} of the error)"
         line(f"because    {reason['text']}{share}")
     show_timeline(incident)
+
+
+def show_accepted(accepted: Sequence[dict[str, Any]]) -> None:
+    """What was accepted, the latest first."""
+    rows = [
+        (
+            one["incident"],
+            one["attack"],
+            one["client_id"],
+            one["address"],
+            one["until"] or "for good",
+            "; ".join(one["up_to"]),
+        )
+        for one in accepted
+    ]
+    headings = ("INCIDENT", "ATTACK", "CLIENT", "ADDRESS", "UNTIL", "NORMAL UP TO")
+    table(headings, rows, "Nothing was accepted.")
+
+
+def show_acceptance(one: dict[str, Any]) -> None:
+    """What is accepted from now on."""
+    until = f" until {one['until']}" if one["until"] else ""
+    line(f"accepted{until}: {one['attack']} of {_whom(one)}")
+    for feature in one["up_to"]:
+        line(f"normal up to  {feature}")
+    if one["lifted"]:
+        line(f"lifted        {one['lifted']} ban{'' if one['lifted'] == 1 else 's'}")
+    _warn_unstored(one)
+
+
+def show_undone(one: dict[str, Any]) -> None:
+    """What is accepted no longer."""
+    line(f"no longer accepted: {one['attack']} of {_whom(one)}")
+    _warn_unstored(one)
+
+
+def _warn_unstored(one: dict[str, Any]) -> None:
+    if not one["stored"]:
+        line("it holds, but is not on the disk yet: see mqtt-ids status")
+
+
+def _whom(one: dict[str, Any]) -> str:
+    return str(one["client_id"] if one["client_id"] is not None else one["address"])
 
 
 def _handle(handle: dict[str, str] | None) -> tuple[str | None, str | None]:

@@ -1,4 +1,4 @@
-"""What survives a restart: bans, incidents and the log of actions.
+"""What survives a restart: bans, incidents and the log of actions; and whole files beside them.
 
 Nothing here makes the event loop wait: changes are handed over in memory, and one thread writes
 them. Changes to one incident melt into the last one. An SD card wears, so an update waits for the
@@ -15,10 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mqtt_ids.database import Changes, Database, Entry, Record
+from mqtt_ids.acceptance import Acceptance
+from mqtt_ids.changes import Changes, Entry, Record
+from mqtt_ids.database import Database
 from mqtt_ids.errors import StateError
 from mqtt_ids.history import Moment, moment
 from mqtt_ids.policy import Ban, Handle
+from mqtt_ids.state_files import StateFiles
 from mqtt_ids.state_folder import StateFolder
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ FILE = "state.db"
 EVERY = 60.0  # seconds between writes when nothing is urgent
 SOON = 1.0  # seconds in which urgent changes are gathered into one write
 PROMPT = 0.25  # the same, where somebody waits for the write
-DAY_BYTES = 40_000_000  # what may be written in a day; the first BURST_BYTES of it at once
+DAY_BYTES = 24_000_000  # what the database may write in a day, BURST_BYTES of it at once
 BURST_BYTES = 4_000_000
 
 T = TypeVar("T")
@@ -52,6 +55,7 @@ class Store:
         self._failing = False
         self.failures = 0  # writes that failed since the start
         self._writer: threading.Thread | None = None
+        self.files = StateFiles(folder)
 
     def open(self) -> None:
         """Take the folder, check the database, start the writer. Raises StateError."""
@@ -83,8 +87,10 @@ class Store:
     def unwritten(self) -> int:
         """Changes that are lost, or that wait because the disk refuses them; 0 if all is well."""
         with self._wake:
-            waiting = len(self._changes.incidents) + len(self._changes.bans)
-            return self._dropped + self._changes.dropped + (waiting if self._failing else 0)
+            held = self._changes
+            waiting = len(held.incidents) + len(held.bans) + len(held.accepted)
+            lost = self._dropped + held.dropped + self.files.failing
+            return lost + (waiting if self._failing else 0)
 
     # Changes: each returns at once.
 
@@ -112,10 +118,26 @@ class Store:
             self._changes.put_ban(handle, None)
             self._hurry(urgent=urgent)
 
+    def put_accepted(
+        self, incident: str, acceptance: Acceptance | None, written: Callable[[], None]
+    ) -> None:
+        """Remember, or forget, that an incident was accepted. `written`: as for a ban."""
+        with self._wake:
+            self._changes.put_accepted(incident, acceptance)
+            self._hurry(urgent=True)
+            self._waiters.append(written)
+            self._wake.notify()
+
     def log(self, entry: Entry) -> None:
         """Add to the log of actions, with the next write."""
         with self._wake:
             self._changes.audit.append(entry)
+
+    def put_file(self, name: str, make: Callable[[], bytes]) -> None:
+        """Write a whole file, made in the writer's thread. Of one name only the latest waits."""
+        self.files.put(name, make)
+        with self._wake:
+            self._wake.notify()
 
     def _hurry(self, *, urgent: bool) -> None:
         if urgent and not self._urgent:
@@ -127,6 +149,10 @@ class Store:
     def bans(self) -> list[Ban]:
         """All bans that are stored, ended ones included."""
         return self._read(Database.bans, [])
+
+    def accepted(self) -> list[Acceptance]:
+        """All that was accepted and stored, ended ones included."""
+        return self._read(Database.accepted, [])
 
     def left_open(self) -> list[tuple[str, bytes]]:
         """The incidents that were open when the last process ended: id and last alert."""
@@ -195,8 +221,8 @@ class Store:
     def _run(self) -> None:
         budget, at = float(BURST_BYTES), time.monotonic()
         while not self._closing:
+            self._wait_for_changes()
             with self._wake:
-                self._wake.wait_for(lambda: self._urgent or self._closing, EVERY)
                 if self._urgent and not self._closing:
                     self._wake.wait_for(lambda: self._closing or bool(self._waiters), SOON)
                     self._wake.wait_for(lambda: self._closing, PROMPT)
@@ -207,6 +233,20 @@ class Store:
             if self._failing or budget <= 0:
                 self._pause()
         self._write(float("inf"))
+        self.files.write()
+
+    def _wait_for_changes(self) -> None:
+        """Until something is urgent, or for a minute. Files do not wait for it."""
+        until = time.monotonic() + EVERY
+        while True:
+            with self._wake:
+                left = until - time.monotonic()
+                self._wake.wait_for(
+                    lambda: self._urgent or self._closing or self.files.waiting, max(left, 0.0)
+                )
+                if self._urgent or self._closing or not self.files.waiting:
+                    return
+            self.files.write()
 
     def _pause(self) -> None:
         """Wait for the next minute, whatever is urgent."""

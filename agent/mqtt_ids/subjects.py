@@ -1,15 +1,9 @@
 """Whom a vector describes: clients by id, hosts by address, and their open connections.
 
-Bounded: at most `limit` clients and `limit` hosts. A host may fill a quarter of the clients; a
-newcomer beyond that takes the place of one that came there once and went, else it is counted for
-its host only. When all places are taken the subject unseen
-for longest that is not connected makes room, so a thousand made-up ids cannot push out a home.
+How many of each there may be is bounded by `registry` and `roster`.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import Generic, TypeVar
+from collections import deque
 
 from mqtt_ids.counters import Client as C
 from mqtt_ids.counters import Gauge as G
@@ -18,7 +12,6 @@ from mqtt_ids.topics import Sieve
 
 _CLIENT_ZEROS = [0.0] * C.COUNT
 _HOST_ZEROS = [0.0] * H.COUNT
-_SEARCHED = 64  # how many of the longest unseen are looked at for one to evict: O(1)
 _RECENT_CREDENTIALS = 4
 _SERIES_ENDS_AFTER = 60.0  # seconds without a refused log-in
 _MOST_BEFORE = 4  # refused log-ins before the second credential that count with it
@@ -143,16 +136,25 @@ class ClientSubject:
         self.row = row  # its own only while it is tracked
         self.tracked = True
         self.host = host
-        self.home = host.address  # where it was first seen, or has lived for long
-        self.arrived = now  # at `host`
         self.username: str | None = None
         self.keep_alive = 0
-        self.since = now
         self.last = now
         self.connection: Connection | None = None
         self.counts: list[float] | None = None
-        self.sieve: Sieve | None = None
         self.takeovers: deque[tuple[float, str]] | None = None
+        self.start_again(now)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection with this id is open."""
+        return self.connection is not None
+
+    def start_again(self, now: float) -> None:
+        """Know nothing of what it did before now."""
+        self.home = self.host.address  # where it was first seen, or has lived for long
+        self.arrived = now  # at `host`
+        self.since = now
+        self.sieve: Sieve | None = None
         self.wide = False  # has subscribed to everything before
         # The rhythm of its publishes: how many gaps, their fading mean and mean deviation, in s.
         self.last_publish: float | None = None
@@ -161,11 +163,6 @@ class ClientSubject:
         self.gaps = 0
         self.gap = 0.0
         self.gap_spread = 0.0
-
-    @property
-    def connected(self) -> bool:
-        """Whether a connection with this id is open."""
-        return self.connection is not None
 
     def zero(self) -> list[float]:
         """Begin counting after a fold."""
@@ -242,70 +239,3 @@ class Connection:
         self.half_open = False
         self.silent = False
         self.spoke = False
-
-
-S = TypeVar("S", ClientSubject, HostSubject)
-
-
-class Registry(Generic[S]):
-    """Subjects by key, least recently seen first, each with a row that is reused when freed."""
-
-    def __init__(self, limit: int, forgotten: Callable[[S], None]) -> None:
-        """`forgotten` is told of each subject that loses its place."""
-        self._limit = limit
-        self._tell: Callable[[S], None] = forgotten
-        self._subjects: OrderedDict[str, S] = OrderedDict()
-        self._free: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self._subjects)
-
-    def __iter__(self) -> Iterator[S]:
-        return iter(self._subjects.values())
-
-    def get(self, key: str) -> S | None:
-        """The subject with this key, if tracked."""
-        return self._subjects.get(key)
-
-    def touch(self, key: str) -> None:
-        """Note that the subject was just seen, so that it is forgotten last."""
-        self._subjects.move_to_end(key)
-
-    def add(self, key: str, make: Callable[[int], S]) -> S | None:
-        """Track a new subject made by `make(row)`; None when every place is in use."""
-        if len(self._subjects) >= self._limit and not self._forget_one():
-            return None
-        row = self._free.pop() if self._free else len(self._subjects)
-        subject = self._subjects[key] = make(row)
-        return subject
-
-    def forget_first(self, fits: Callable[[S], bool]) -> bool:
-        """Forget the longest unseen that `fits` and is not connected, if one is soon found."""
-        for key, subject in islice(self._subjects.items(), _SEARCHED):
-            if not subject.connected and fits(subject):
-                self.remove(key)
-                return True
-        return False
-
-    def remove(self, key: str) -> S | None:
-        """Forget the subject with this key; its row is free for another."""
-        subject = self._subjects.pop(key, None)
-        if subject is not None:
-            subject.tracked = False
-            self._free.append(subject.row)
-            self._tell(subject)
-        return subject
-
-    def every(self, tick: int, nth: int) -> list[S]:
-        """Every `nth` subject, others at each `tick`, so that all have their turn."""
-        turn = tick % nth
-        return [s for s in self._subjects.values() if s.row % nth == turn]
-
-    def _forget_one(self) -> bool:
-        for _ in range(min(_SEARCHED, len(self._subjects))):
-            key, subject = next(iter(self._subjects.items()))
-            if not subject.connected:
-                self.remove(key)
-                return True
-            self._subjects.move_to_end(key)
-        return False

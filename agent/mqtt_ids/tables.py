@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_COLOURS = {
+COLOURS = {
     "critical": "bold red",
     "high": "red",
     "medium": "yellow",
@@ -50,7 +50,7 @@ def _rich(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     for heading in headings:
         shown.add_column(heading, overflow="fold")
     for row in cells:
-        shown.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+        shown.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     Console().print(shown)  # it minds NO_COLOR by itself
 
 

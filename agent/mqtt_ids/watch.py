@@ -17,7 +17,8 @@ from mqtt_ids.events import Event, Sees
 from mqtt_ids.feature_table import Role
 from mqtt_ids.features import Figures, Layout, State, Vectors
 from mqtt_ids.normal import SLOT, Normal
-from mqtt_ids.subjects import ClientSubject, HostSubject, Registry
+from mqtt_ids.registry import Registry
+from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.tally import Tally
 from mqtt_ids.windows import Floats, Rows, Windows
 
@@ -25,7 +26,8 @@ STEP: Final = 1.0  # seconds of event time between two folds
 QUIET_EVERY: Final = 10  # a subject without new events is judged every so many ticks
 RESTS_AFTER: Final = 3600.0  # seconds without events; six half-lives of the longest window
 RESTING_EVERY: Final = 600  # ticks; a multiple of QUIET_EVERY
-FORGET_SWEEP: Final = 3600.0  # seconds between two sweeps for topics to forget
+FORGET_SWEEP: Final = 3600.0  # seconds between two sweeps for whom and what to forget
+FORGOTTEN_AFTER: Final = 30 * 86_400.0  # seconds unseen after which somebody is a newcomer again
 
 S = TypeVar("S", ClientSubject, HostSubject)
 
@@ -139,6 +141,30 @@ class Watch:
         sides = (self._clients, self._hosts)
         return sum(side.windows.nbytes + side.normal.nbytes for side in sides)
 
+    def normal(self, role: Role) -> Normal:
+        """The normals of one role, by row."""
+        return (self._clients if role is Role.CLIENT else self._hosts).normal
+
+    def read(self, role: Role, rows: Rows, now: float) -> Floats:
+        """The fading counters of these rows at `now`: rows x counters x half-lives."""
+        return (self._clients if role is Role.CLIENT else self._hosts).windows.read(rows, now)
+
+    def begin(self, now: float, turn: float) -> None:
+        """Go on at `now` where another has ended: the slot of the normals ends in `turn` s."""
+        self._edge = now
+        self._turn = now + turn
+        self._sweep = now + FORGET_SWEEP
+
+    def start_again(self, client: ClientSubject, now: float) -> None:
+        """Know nothing of `client` any more but that it is here: it is news once more."""
+        self.tally.meet_anew(client, now)
+        self._clients.windows.start(client.row, now)
+        self._clients.normal.start(client.row, now)
+
+    def slot_left(self, now: float) -> float:
+        """Seconds until the running slot of the normals ends."""
+        return max(self._turn - now, 0.0)
+
     def feed(self, event: Event) -> None:
         """Count one event."""
         if event.time >= self._edge:
@@ -170,6 +196,7 @@ class Watch:
         if now >= self._sweep:
             self._sweep = now + FORGET_SWEEP
             self.tally.topics.expire(now)
+            self.tally.forget_unseen(now - FORGOTTEN_AFTER)
 
     def settle_newcomers(self) -> None:
         """Give rows to subjects that came since the last fold."""

@@ -4,7 +4,8 @@ import pytest
 from core_tools import Pen
 
 from mqtt_ids.facts import Fact, FactKind
-from mqtt_ids.notes import NEW_AFTER, RHYTHM_GAPS, Notes, sign
+from mqtt_ids.habits import RHYTHM_GAPS
+from mqtt_ids.notes import NEW_AFTER, Notes, sign
 from mqtt_ids.tally import Tally
 
 

@@ -4,7 +4,8 @@ from core_tools import ROUTER, Pen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqtt_ids.subjects import ClientSubject, HostSubject, Registry
+from mqtt_ids.registry import Registry
+from mqtt_ids.subjects import ClientSubject, HostSubject
 from mqtt_ids.tally import Tally
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqtt_ids import events as ev
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert
 from mqtt_ids.detecting import ClientView
 from mqtt_ids.events import SENSORS, Sees
@@ -25,6 +26,7 @@ from mqtt_ids.sidecar.eyes import STEADY, View, open_eyes
 from mqtt_ids.sidecar.sources import HELD, LOG_TOPICS, SETTLED, UPTIME, Sources
 from mqtt_ids.sidecar.tail import SHARE, Tail
 from mqtt_ids.sidecar.thinning import KEPT, LOUD, Thinning
+from mqtt_ids.standings import Standings
 from mqtt_ids.uplink.outbox import MOST, MOST_RETAINED
 from mqtt_ids.uplink.session import Received
 from mqtt_ids.uplink.subscriptions import EVERYTHING
@@ -520,6 +522,8 @@ class One:
         self.fed: list[ev.AnyEvent] = []
         self.alerts: list[Alert] = []
         self.skipped = 3
+        self.accepted = Accepted()
+        self.memories: dict[str, Any] = {}
 
     def feed(self, event: ev.AnyEvent) -> None:
         self.fed.append(event)
@@ -533,6 +537,11 @@ class One:
 
     def clients(self) -> list[ClientView]:
         return []
+
+    def standings(self, most: int, now: float) -> Standings:
+        assert most
+        assert now
+        return Standings(clients=0, connected=0, learned=0, oddest=[])
 
     def goes_on(self, incident_id: str) -> bool:
         return incident_id == "here"

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from mqtt_ids.alerts import Alert, iso
-from mqtt_ids.database import Entry
+from mqtt_ids.changes import Entry, What
 from mqtt_ids.errors import ControlError
 from mqtt_ids.names import bounded, canonical, is_address, short
 from mqtt_ids.policy import (
@@ -172,6 +172,15 @@ class Responder:
         self._note("unban", "hand", now, handle, incident=ban.incident)
         return ban
 
+    def pardon(self, incident: str, now: float) -> int:
+        """Lift all bans of one incident by hand, and leave it alone from now on; how many."""
+        bans = [ban for ban in self.bans if ban.incident == incident]
+        for ban in bans:
+            self.lift(ban.handle, now)
+        self._pardoned[incident] = None
+        _bound(self._pardoned)
+        return len(bans)
+
     def release(self, now: float) -> int:
         """Lift all bans by hand, and leave the incidents behind them alone; how many."""
         bans = list(self.bans)
@@ -255,7 +264,7 @@ class Responder:
 
     def _note(
         self,
-        what: Literal["ban", "unban", "release", "expired", "disconnect", "lifted", "failed"],
+        what: What,
         by: Literal["policy", "hand"],
         now: float,
         handle: Handle | None = None,

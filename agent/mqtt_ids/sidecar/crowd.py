@@ -11,16 +11,20 @@ from typing import Final
 
 import msgspec
 
+from mqtt_ids.accepted import Accepted
 from mqtt_ids.alerts import Alert
-from mqtt_ids.detecting import ClientView, Detecting
+from mqtt_ids.detecting import CLIENTS, ClientView, Detecting
 from mqtt_ids.events import AnyEvent, Connected, Opened, Published, Refused, Unsubscribed
+from mqtt_ids.memory import Memory
 from mqtt_ids.names import STAND_IN
 from mqtt_ids.policy import Neighbours
 from mqtt_ids.sidecar.guesses import Guesses, reworded
+from mqtt_ids.standings import Standings
 from mqtt_ids.uplink.session import Received
 
 CONNECTION: Final = 0  # the log's have numbers from 1 on
 NOBODY: Final = STAND_IN
+CROWD: Final = "the crowd"
 
 
 def crowd_publish(message: Received, now: float) -> Published:
@@ -55,6 +59,20 @@ class WithCrowd:
     def skipped(self) -> int:
         """What was beyond the bounds of both."""
         return self._clients.skipped + self._crowd.skipped
+
+    @property
+    def accepted(self) -> Accepted:
+        """What was accepted of clients; the crowd is nobody."""
+        return self._clients.accepted
+
+    @accepted.setter
+    def accepted(self, accepted: Accepted) -> None:
+        self._clients.accepted = accepted
+
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """What both know of their clients."""
+        return {CLIENTS: self._clients.memories[CLIENTS], CROWD: self._crowd.memories[CLIENTS]}
 
     def feed(self, event: AnyEvent) -> None:
         """Take in one event. O(1)."""
@@ -95,6 +113,10 @@ class WithCrowd:
     def clients(self) -> Sequence[ClientView]:
         """All clients that are known; the crowd is none."""
         return self._clients.clients()
+
+    def standings(self, most: int, now: float) -> Standings:
+        """The oddest clients, at most so many, as they are now."""
+        return self._clients.standings(most, now)
 
     def goes_on(self, incident_id: str) -> bool:
         """Whether an open incident had a sign in the last few seconds."""
