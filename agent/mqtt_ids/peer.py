@@ -25,6 +25,16 @@ from mqtt_ids.names import bounded
 ACCEPTED: Final = 0  # the code of a CONNACK
 
 
+def held(connect: mqtt.ConnectPacket) -> mqtt.ConnectPacket:
+    """The CONNECT as it may be held until it is answered: its names are bounded."""
+    will = connect.will_topic
+    return msgspec.structs.replace(
+        connect,
+        client_id=bounded(connect.client_id),
+        will_topic=None if will is None else bounded(will),
+    )
+
+
 def credential(key: bytes, connect: mqtt.ConnectPacket) -> int:
     """The keyed hash (64 bits) of user name and password.
 

@@ -1,31 +1,14 @@
 """One connection as the sensor sees it: packets become events with the true peer."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from mqtt_ids.bans import Ban
 from mqtt_ids.events import AnyEvent
 from mqtt_ids.packets import MalformedPacket, Packet, PublishPacket
 from mqtt_ids.peer import Peer
 
 if TYPE_CHECKING:
     from amqtt.session import Session
-
-
-class Observer(Protocol):
-    """The part of the engine that a sensor sees. Neither call raises."""
-
-    def feed(self, event: AnyEvent) -> None:
-        """Take in what a client did."""
-
-    def barred(
-        self,
-        *,
-        address: str | None = None,
-        client_id: str | None = None,
-        username: str | None = None,
-    ) -> Ban | None:
-        """The ban that keeps this one out."""
 
 
 class Connection(Peer):

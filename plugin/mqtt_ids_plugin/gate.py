@@ -21,8 +21,9 @@ from amqtt.session import Session
 from mqtt_ids.names import bounded, canonical
 from mqtt_ids.packets import MQTT_311, ConnectPacket
 from mqtt_ids.peer import ACCEPTED
+from mqtt_ids.sensors.observer import Observer
 from mqtt_ids_plugin.broker_access import Access, Admit, open_source, transport_of
-from mqtt_ids_plugin.connection import Connection, Observer
+from mqtt_ids_plugin.connection import Connection
 from mqtt_ids_plugin.pressure import Pressure
 from mqtt_ids_plugin.table import Link, Table
 from mqtt_ids_plugin.tap import TappedReader, TappedWriter

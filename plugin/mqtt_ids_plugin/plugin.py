@@ -20,6 +20,7 @@ from mqtt_ids.faults import Faults
 from mqtt_ids.responders.act import Actuator
 from mqtt_ids.responders.publish import Publish
 from mqtt_ids.run import Engine
+from mqtt_ids.sensors.observer import Observer
 from mqtt_ids.settings import Settings
 from mqtt_ids_model import ModelError
 from mqtt_ids_plugin.broker_access import (
@@ -28,7 +29,6 @@ from mqtt_ids_plugin.broker_access import (
     end_script,
     take_config_whole,
 )
-from mqtt_ids_plugin.connection import Observer
 from mqtt_ids_plugin.gate import Gate, current
 from mqtt_ids_plugin.outbox import Outbox
 from mqtt_ids_plugin.table import Table

@@ -11,8 +11,6 @@ client goes on for as long as the broker lets it.
 
 from typing import Final
 
-from msgspec import structs
-
 from mqtt_ids.names import bounded
 from mqtt_ids.packets import (
     AuthPacket,
@@ -23,7 +21,7 @@ from mqtt_ids.packets import (
     Packet,
     PublishPacket,
 )
-from mqtt_ids.peer import ACCEPTED, Peer
+from mqtt_ids.peer import ACCEPTED, Peer, held
 from mqtt_ids.sensors.capture.speech import Speech
 
 MOST_HELD: Final = 100  # packets between CONNECT and CONNACK
@@ -203,7 +201,7 @@ class Conversation:
         self._open(now)
         self._asked = self.due = True
         self._speech.speak(connect.version)
-        self._peer.claim(_bounded(connect), self._key)
+        self._peer.claim(held(connect), self._key)
         self._answer_early(now)
 
     def _hold(self, packet: Packet, now: float) -> None:
@@ -286,16 +284,6 @@ class Conversation:
         """It is connected, and nobody saw how."""
         self._joined = self._told = True
         self._peer.met(f"?{self._peer.address}:{self._peer.port}", now)
-
-
-def _bounded(connect: ConnectPacket) -> ConnectPacket:
-    """The CONNECT as it may be held until it is answered."""
-    will = connect.will_topic
-    return structs.replace(
-        connect,
-        client_id=bounded(connect.client_id),
-        will_topic=None if will is None else bounded(will),
-    )
 
 
 def _weight(packet: Packet) -> int:

@@ -8,13 +8,13 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mqtt_ids.bans import Ban, Handle, HandleKind
-from mqtt_ids.events import AnyEvent
 from mqtt_ids.faults import Faults
 from mqtt_ids.names import canonical
 from mqtt_ids.peer import Peer
+from mqtt_ids.sensors.observer import Observer
 from mqtt_ids.sensors.proxy.budget import Budget
 from mqtt_ids.sensors.proxy.calling import Caller
 from mqtt_ids.sensors.proxy.options import Listener, Options, Upstream
@@ -33,22 +33,6 @@ STALL: Final = 300.0  # seconds for one who does not read, for then its broker's
 MOST_HELD: Final = 16 * 1024 * 1024  # bytes of unfinished packets, of all clients together
 MOST_LINES: Final = 6  # for people, in a minute
 MINUTE: Final = 60.0  # seconds
-
-
-class Observer(Protocol):
-    """The part of the engine that the proxy sees. Neither call raises."""
-
-    def feed(self, event: AnyEvent) -> None:
-        """Take in what a client did."""
-
-    def barred(
-        self,
-        *,
-        address: str | None = None,
-        client_id: str | None = None,
-        username: str | None = None,
-    ) -> Ban | None:
-        """The ban that keeps this one out."""
 
 
 class Proxy:

@@ -10,8 +10,6 @@ whether a CONNECT may pass.
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
-from msgspec import structs
-
 from mqtt_ids.decoder import Decoder
 from mqtt_ids.names import bounded
 from mqtt_ids.packets import (
@@ -24,7 +22,7 @@ from mqtt_ids.packets import (
     SubscribePacket,
     UnsubscribePacket,
 )
-from mqtt_ids.peer import ACCEPTED, Peer
+from mqtt_ids.peer import ACCEPTED, Peer, held
 
 MAX_CONNECT: Final = 400_000  # bytes
 MOST_HELD: Final = 100  # packets between CONNECT and CONNACK
@@ -141,7 +139,7 @@ class Witness:
         for packet in packets:
             if type(packet) is ConnectPacket and not self.stumped:  # the broker may take the first
                 self.asked = True
-                peer.claim(_short(packet), self._key)
+                peer.claim(held(packet), self._key)
             elif not self.asked:
                 self.stumped = True
                 peer.tell(packet, now)
@@ -191,16 +189,6 @@ class Witness:
         else:
             peer.answered(ACCEPTED, now, bounded(peer.connect.client_id or assigned or unnamed))
         self._tell_all(self._drop_early(), now)
-
-
-def _short(connect: ConnectPacket) -> ConnectPacket:
-    """The CONNECT as it may be held until it is answered."""
-    will = connect.will_topic
-    return structs.replace(
-        connect,
-        client_id=bounded(connect.client_id),
-        will_topic=None if will is None else bounded(will),
-    )
 
 
 def _text(packet: Packet) -> int:
