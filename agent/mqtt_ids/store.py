@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mqtt_ids.acceptance import Acceptance
+from mqtt_ids.allowance import Allowance
 from mqtt_ids.changes import Changes, Entry, Record
 from mqtt_ids.database import Database
 from mqtt_ids.errors import StateError
@@ -219,18 +220,15 @@ class Store:
     # The writer's thread.
 
     def _run(self) -> None:
-        budget, at = float(BURST_BYTES), time.monotonic()
+        allowance = Allowance(day=DAY_BYTES, burst=BURST_BYTES, now=time.monotonic())
         while not self._closing:
             self._wait_for_changes()
             with self._wake:
                 if self._urgent and not self._closing:
                     self._wake.wait_for(lambda: self._closing or bool(self._waiters), SOON)
                     self._wake.wait_for(lambda: self._closing, PROMPT)
-            now = time.monotonic()
-            budget = min(budget + (now - at) * DAY_BYTES / 86_400, float(BURST_BYTES))
-            at = now
-            budget -= self._write(budget)
-            if self._failing or budget <= 0:
+            more = allowance.spend(self._write(allowance.left(time.monotonic())))
+            if self._failing or not more:
                 self._pause()
         self._write(float("inf"))
         self.files.write()

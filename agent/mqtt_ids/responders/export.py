@@ -15,6 +15,7 @@ import msgspec
 
 from mqtt_ids import settings as keys
 from mqtt_ids.alerts import State
+from mqtt_ids.allowance import Allowance
 from mqtt_ids.responders import ocsf
 from mqtt_ids.responders.lines import LinesFile
 
@@ -96,18 +97,15 @@ class Export:
     # The writer's thread.
 
     def _run(self) -> None:
-        budget, at = float(BURST_BYTES), time.monotonic()
+        allowance = Allowance(day=DAY_BYTES, burst=BURST_BYTES, now=time.monotonic())
         while not self._closing:
             with self._wake:
                 self._wake.wait_for(lambda: self._urgent or self._closing, EVERY)
                 self._wake.wait_for(lambda: self._closing, SOON)
-            now = time.monotonic()
-            budget = min(budget + (now - at) * DAY_BYTES / 86_400, float(BURST_BYTES))
-            at = now
-            if budget > 0:
-                budget -= self._write()
+            may = allowance.left(time.monotonic()) > 0
+            more = allowance.spend(self._write()) if may else False
             with self._wake:
-                if self._failing or budget <= 0:
+                if self._failing or not more:
                     self._wake.wait_for(lambda: self._closing, AGAIN)
         self._write()
         self._lines.close()
